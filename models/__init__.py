@@ -1,1 +1,24 @@
-"""Models: detectors that turn signals into new signals (a score is a soft sensor). Pure: no clock, no network, no other room."""
+"""Models: detectors that turn signals into new signals. A score is a soft sensor; only rules raise alarms.
+
+Offers ``SoftSensor`` (one model of one asset, as the daemon runs it), the detectors behind it, and the
+settings of ``models.toml``. Pure: no clock, no network, no other room. What the daemon imports stands on
+NumPy alone.
+"""
+
+from models.promise import LIMIT, Contribution, Detector, ModelError
+from models.sensor import SoftSensor, State
+from models.settings import EwmaSettings, ModelSettings, Running, Scope, T2Settings
+
+__all__ = [
+    "LIMIT",
+    "Contribution",
+    "Detector",
+    "EwmaSettings",
+    "ModelError",
+    "ModelSettings",
+    "Running",
+    "Scope",
+    "SoftSensor",
+    "State",
+    "T2Settings",
+]

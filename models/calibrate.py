@@ -1,0 +1,73 @@
+"""What a machine's detector learns from its commissioning rows: scales, covariance, limit."""
+
+from __future__ import annotations
+
+from statistics import NormalDist
+
+import numpy as np
+
+from models.promise import Array
+
+_TREND = 4.0
+_MOST_MISSING = 0.5
+
+
+def robust_scale(signals: tuple[str, ...], fit: Array, held: Array) -> tuple[Array, Array, dict[str, str]]:
+    """Centre (n,) and scale (n,) of ``fit`` (k, n); NaN scale where a signal is left out, and why."""
+    centre, scale = np.zeros(fit.shape[1]), np.full(fit.shape[1], np.nan)
+    left_out: dict[str, str] = {}
+    for i, name in enumerate(signals):
+        column, later = (part[np.isfinite(part[:, i]), i] for part in (fit, held))
+        if len(column) < _MOST_MISSING * len(fit) or len(later) < _MOST_MISSING * len(held):
+            left_out[name] = "mostly missing in commissioning"
+            continue
+        middle, spread = np.median(column), np.std(column)
+        if spread <= 1e-9 * max(1.0, abs(middle)):
+            left_out[name] = "constant in commissioning"
+            continue
+        if trends(np.concatenate([column, later])):
+            left_out[name] = "still trending at the end of commissioning"
+            continue
+        centre[i], scale[i] = middle, spread
+    return centre, scale, left_out
+
+
+def trends(column: Array) -> bool:
+    """Whether the means of the quarters of ``column`` (k,) all go one way, four scatters or more in all."""
+    quarters = np.array_split(column, 4)
+    means = np.array([quarter.mean() for quarter in quarters])
+    moves = np.diff(means)
+    scatter = np.mean([np.std(np.diff(quarter, n=1)) for quarter in quarters])
+    one_way = bool((moves > 0).all() or (moves < 0).all())
+    return one_way and bool(abs(means[-1] - means[0]) > _TREND * max(scatter, 1e-300))
+
+
+def shrunk_covariance(away: Array) -> Array:
+    """Ledoit–Wolf covariance (n, n) of standardised rows (k, n), shrunk to a scaled identity.
+
+    NaN counts as the centre here. A column without scale (all NaN) gets unit variance and no covariance.
+    """
+    x = np.nan_to_num(away)
+    x = x - x.mean(axis=0)
+    count, width = x.shape
+    sample = x.T @ x / count
+    mean_var = np.trace(sample) / width
+    target = mean_var * np.eye(width)
+    distance = float(((sample - target) ** 2).sum())
+    noise = float(((x**2).T @ (x**2) / count - sample**2).sum()) / count
+    share = 1.0 if distance == 0 else min(1.0, noise / distance)
+    shrunk = (1.0 - share) * sample + share * target
+    dead = ~np.isfinite(away).any(axis=0)
+    shrunk[dead, :] = shrunk[:, dead] = 0.0
+    shrunk[dead, dead] = 1.0
+    return np.asarray(shrunk)
+
+
+def limit_for(statistic: Array, rate: float) -> float:
+    """The limit a positive ``statistic`` (k,) passes at ``rate`` (share of rows) in normal running.
+
+    Far fewer rows are at hand than 1/rate, so its logarithm's normal tail is followed, never under the peak.
+    """
+    log = np.log(np.maximum(statistic, 1e-12))
+    sigmas = -NormalDist().inv_cdf(min(0.25, rate))
+    return float(max(np.exp(log.mean() + sigmas * log.std()), 1.05 * statistic.max()))

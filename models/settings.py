@@ -1,0 +1,76 @@
+"""The tables of ``models.toml``: ``[model.<id>]``, one per model, bound to a class of assets or to some."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, model_validator
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+
+class Scope(_Settings):
+    """Which assets a model watches: ``{ class = "pump" }`` or ``{ assets = ["pump-1"] }``."""
+
+    class_: str | None = Field(default=None, alias="class")
+    assets: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _one_of_the_two(self) -> Scope:
+        if (self.class_ is None) == (not self.assets):
+            raise ValueError('say either class = "…" or assets = ["…"]')
+        return self
+
+
+class Running(_Settings):
+    """When the machine runs: while ``signal`` (a quantity of the asset) is above ``above``."""
+
+    signal: str
+    above: float
+    settle: timedelta = timedelta(minutes=1)
+    """Neither learned nor judged for this long after a start."""
+
+
+class _Model(_Settings):
+    scope: Scope
+    signals: tuple[str, ...] = ()
+    """Quantities of the asset; empty means all it has."""
+    every: timedelta = timedelta(seconds=1)
+    commissioning: timedelta = timedelta(minutes=30)
+    """Normal running to learn from before the first score; prolonged while channels still trend."""
+    running: Running | None = None
+
+    @model_validator(mode="after")
+    def _enough_to_learn_from(self) -> _Model:
+        if self.every <= timedelta(0):
+            raise ValueError("every must be longer than nothing")
+        if self.commissioning / self.every < 100:
+            raise ValueError(f"commissioning must hold at least 100 rows, here {100 * self.every}")
+        return self
+
+
+class EwmaSettings(_Model):
+    """One EWMA chart per signal; writes ``<asset>/<quantity>_anomaly``."""
+
+    kind: Literal["ewma"]
+    smoothing: Annotated[float, Field(gt=0, le=1)] = 0.1
+    """λ of the chart: the weight of the newest value."""
+    memory: timedelta = timedelta(days=1)
+    """How slowly the chart's centre follows normal running after commissioning."""
+    false_alarms_per_day: PositiveFloat = 0.01
+    """Per signal, for a signal that runs as it did in commissioning."""
+
+
+class T2Settings(_Model):
+    """One shrunk Hotelling T² per machine; writes ``<asset>/anomaly``."""
+
+    kind: Literal["t2"]
+    smoothing: Annotated[float, Field(gt=0, le=1)] = 0.1
+    false_alarms_per_day: PositiveFloat = 0.01
+    """Per machine."""
+
+
+ModelSettings = Annotated[EwmaSettings | T2Settings, Field(discriminator="kind")]
