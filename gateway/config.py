@@ -1,0 +1,453 @@
+"""The site folder: TOML files, read and checked as a whole before anything opens.
+
+``load_site(folder)`` returns a :class:`Site` or raises :class:`ConfigError`, which holds every mistake at once:
+file, key, what was found and what would do. Nothing is opened, no address is resolved.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import tomllib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+
+from devices.kinds import KINDS, DeviceSettings, LineSettings
+from gateway.spool import SpoolSettings
+from models.settings import ModelSettings
+from rules.settings import RuleSettings
+
+FILES = ("site.toml", "assets.toml", "devices.toml", "rules.toml", "models.toml", "people.toml")
+UNITS = frozenset(
+    "1 % A Ah Hz J K L L/h L/min N Nm Pa V VA W Wh bar cP count degC degF dB g h kA kHz kPa kV kVA kVAh kW kWh kg kg/h "
+    "kvar kvarh m m/s m/s2 m3 m3/h mA mPa.s mS/cm mV mbar mg/L min mm mm/s mol/L MPa MW MWh NTU ppm pH rad rpm s t t/h um "
+    "var varh uS/cm".split()
+)
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+F = TypeVar("F", bound=BaseModel)
+_ASSET_ID = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
+
+
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """One thing wrong in the site folder."""
+
+    file: str
+    key: str
+    found: str
+    wanted: str
+
+    def __str__(self) -> str:
+        place = f"{self.file}: {self.key}" if self.key else self.file
+        return f"{place}: found {self.found}; {self.wanted}"
+
+
+class ConfigError(Exception):
+    """The site folder is wrong; ``mistakes`` names all of it."""
+
+    def __init__(self, mistakes: list[Mistake]) -> None:
+        super().__init__("\n".join(map(str, mistakes)))
+        self.mistakes = mistakes
+
+
+class _Form(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class LocalStore(_Form):
+    """Telemetry in the embedded local history."""
+
+    kind: Literal["local"] = "local"
+    raw: timedelta = timedelta(hours=48)
+    minutes: timedelta = timedelta(days=366)
+
+
+class InfluxSettings(_Form):
+    """Telemetry in InfluxDB 1.x (``database``, ``username``) or 2.x/3.x (``database`` = bucket, ``org``, ``token``)."""
+
+    kind: Literal["influxdb"]
+    url: str = Field(pattern=r"^https?://[^/\s]+/?$")
+    database: str
+    org: str = ""
+    username: str = ""
+    password: SecretStr = SecretStr("")
+    token: SecretStr = SecretStr("")
+    timeout: timedelta = timedelta(seconds=10)
+
+
+class WebSettings(_Form):
+    """Where the pages are served; anything but loopback waits for people and roles."""
+
+    host: Literal["127.0.0.1", "::1", "localhost"] = "127.0.0.1"
+    port: int = Field(default=8080, ge=1, le=65535)
+
+
+class SiteSettings(_Form):
+    """The head of ``site.toml``."""
+
+    id: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")
+    name: str
+    language: Literal["zh", "en"] = "en"
+    state: Path = Path("state")
+    core: SecretStr | None = None  # a PostgreSQL address; absent: SQLite in the state folder
+
+
+class Signal(_Form):
+    """One quantity of a class of assets."""
+
+    unit: str
+    range: tuple[float, float] | None = None
+    name_zh: str = ""
+    name_en: str = ""
+
+
+class AssetClass(_Form):
+    """A kind of machine and the quantities it has."""
+
+    name_zh: str = ""
+    name_en: str = ""
+    signals: dict[str, Signal] = Field(min_length=1)
+
+
+class Asset(_Form):
+    """A maintained machine. ``params`` overrides rule parameters: ``{rule id: {parameter: number}}``."""
+
+    asset_class: str = Field(alias="class")
+    name_zh: str = ""
+    name_en: str = ""
+    parent: str | None = None
+    criticality: Literal["A", "B", "C"] = "B"
+    model: str = ""
+    serial: str = ""
+    params: dict[str, dict[str, float]] = Field(default_factory=dict)
+
+
+class Person(_Form):
+    """Somebody who works with orders."""
+
+    name: str
+    role: Literal["viewer", "technician", "lead", "engineer", "admin"] = "technician"
+    language: Literal["zh", "en"] | None = None
+    email: str = ""
+
+
+@dataclass(frozen=True)
+class Site:
+    """Everything the site folder says, checked."""
+
+    folder: Path
+    site: SiteSettings
+    spool: SpoolSettings = SpoolSettings()
+    store: LocalStore | InfluxSettings = LocalStore()
+    web: WebSettings = WebSettings()
+    classes: Mapping[str, AssetClass] = field(default_factory=dict)
+    assets: Mapping[str, Asset] = field(default_factory=dict)
+    lines: Mapping[str, LineSettings] = field(default_factory=dict)
+    devices: Mapping[str, DeviceSettings] = field(default_factory=dict)
+    rules: Mapping[str, RuleSettings] = field(default_factory=dict)
+    models: Mapping[str, ModelSettings] = field(default_factory=dict)
+    people: Mapping[str, Person] = field(default_factory=dict)
+
+    @cached_property
+    def state(self) -> Path:
+        """The state folder: systemd's, or the site file's (relative to the site folder)."""
+        return Path(os.environ.get("STATE_DIRECTORY") or self.folder / self.site.state)
+
+    def class_of(self, asset: str) -> str:
+        """The asset's class; ``device`` for what is talked to but not maintained."""
+        return self.assets[asset].asset_class if asset in self.assets else "device"
+
+    def signal(self, name: str) -> Signal | None:
+        """What is known of the signal ``"pump-1/vib_rms"``."""
+        asset, _, quantity = name.partition("/")
+        if asset not in self.assets:
+            return None
+        return self.classes[self.assets[asset].asset_class].signals.get(quantity)
+
+
+def load_site(folder: Path) -> Site:
+    """Read and check the whole site folder; raises ConfigError with every mistake."""
+    reader = _Reader(folder)
+    site = reader.build()
+    if reader.mistakes or site is None:
+        raise ConfigError(reader.mistakes)
+    return site
+
+
+def parse_duration(text: str) -> timedelta | None:
+    """``"500ms"``, ``"5s"``, ``"10m"``, ``"2h"``, ``"1d"``; None when the text is none of these."""
+    match = _DURATION.fullmatch(text)
+    return timedelta(seconds=float(match[1]) * _SECONDS[match[2]]) if match else None
+
+
+class _Reader:
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.mistakes: list[Mistake] = []
+
+    def wrong(self, file: str, key: str, found: object, wanted: str) -> None:
+        self.mistakes.append(Mistake(file, key, str(found), wanted))
+
+    def build(self) -> Site | None:
+        if not (self.folder / "site.toml").is_file():
+            self.wrong(str(self.folder), "", "no site.toml there", "name a site folder, such as examples/demo")
+            return None
+        tree = {file: self.read(file) for file in FILES}
+        head, assets, devices = tree["site.toml"], tree["assets.toml"], tree["devices.toml"]
+        self.only(head, "site.toml", {"site", "spool", "store", "web"})
+        self.only(assets, "assets.toml", {"class", "asset"})
+        self.only(devices, "devices.toml", {"line", "device"})
+        self.only(tree["rules.toml"], "rules.toml", {"rule"})
+        self.only(tree["models.toml"], "models.toml", {"model"})
+        self.only(tree["people.toml"], "people.toml", {"person"})
+        settings = self.form(SiteSettings, head.get("site", {}), "site.toml", "site")
+        store_form = InfluxSettings if head.get("store", {}).get("kind") == "influxdb" else LocalStore
+        lines = self.lines(devices)
+        read: dict[str, Any] = {
+            "spool": self.form(SpoolSettings, head.get("spool", {}), "site.toml", "spool"),
+            "store": self.form(store_form, head.get("store", {}), "site.toml", "store"),
+            "web": self.form(WebSettings, head.get("web", {}), "site.toml", "web"),
+            "classes": self.table(AssetClass, assets, "assets.toml", "class"),
+            "assets": self.table(Asset, assets, "assets.toml", "asset"),
+            "lines": lines,
+            "devices": self.devices(devices, lines),
+            "rules": self.table(RuleSettings, tree["rules.toml"], "rules.toml", "rule"),
+            "models": self.table(ModelSettings, tree["models.toml"], "models.toml", "model"),
+            "people": self.table(Person, tree["people.toml"], "people.toml", "person"),
+        }
+        if settings is None or any(value is None for value in read.values()):
+            return None
+        site = Site(self.folder, settings, **read)
+        _check_assets(site, self.wrong)
+        _check_points(site, self.wrong)
+        _check_rules(site, self.wrong)
+        _check_models(site, self.wrong)
+        return site
+
+    def read(self, file: str) -> dict[str, Any]:
+        path = self.folder / file
+        if not path.is_file():
+            return {}
+        try:
+            tree = tomllib.loads(path.read_text(encoding="utf-8"))
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            self.wrong(file, "", error, "valid TOML in UTF-8 would do")
+            return {}
+        return {key: self.resolve(value, file, key) for key, value in tree.items()}
+
+    def resolve(self, value: Any, file: str, key: str) -> Any:
+        """Durations become timedeltas; ``{ file = … }`` and ``{ env = … }`` become what they point to."""
+        if isinstance(value, str):
+            return parse_duration(value) or value
+        if isinstance(value, list):
+            return [self.resolve(item, file, f"{key}[{i}]") for i, item in enumerate(value)]
+        if not isinstance(value, dict):
+            return value
+        if set(value) == {"env"} and isinstance(value["env"], str):
+            return self.secret(os.environ.get(value["env"]), file, key, f"environment variable {value['env']} unset")
+        if set(value) == {"file"} and isinstance(value["file"], str):
+            path = self.folder / value["file"]
+            text = path.read_text(encoding="utf-8").strip() if path.is_file() else None
+            return self.secret(text, file, key, f"no file {path}")
+        return {name: self.resolve(item, file, f"{key}.{name}") for name, item in value.items()}
+
+    def secret(self, text: str | None, file: str, key: str, missing: str) -> str:
+        if text is None:
+            self.wrong(file, key, missing, "set it, or write the value here")
+        return text or ""
+
+    def only(self, tree: dict[str, Any], file: str, allowed: set[str]) -> None:
+        for key in tree.keys() - allowed:
+            self.wrong(file, key, "an unknown table", _did_you_mean(key, allowed))
+
+    def form(self, form: type[F], data: Any, file: str, key: str) -> F | None:
+        """``data`` as ``form``, or None with every mistake noted."""
+        try:
+            return form.model_validate(data)
+        except ValidationError as error:
+            for item in error.errors(include_url=False):
+                self.refused(form, item, file, key)
+            return None
+
+    def refused(self, form: type[BaseModel], item: Any, file: str, key: str) -> None:
+        path = ".".join([key, *(str(part) for part in item["loc"] if part != "function-after")])
+        kind, context = item["type"], item.get("ctx", {})
+        if kind == "extra_forbidden":
+            allowed = {field.alias or name for name, field in form.model_fields.items()}
+            self.wrong(file, path, "an unknown key", _did_you_mean(str(item["loc"][-1]), allowed))
+        elif kind == "missing":
+            self.wrong(file, path, "nothing", "this key is needed")
+        elif kind.startswith("time_delta"):
+            self.wrong(file, path, repr(item["input"]), 'a duration such as "500ms", "5s", "10m", "2h" or "1d" would do')
+        elif kind == "value_error":
+            self.wrong(file, path, _short(item["input"]), str(context.get("error", item["msg"])))
+        else:
+            self.wrong(file, path, _short(item["input"]), item["msg"][:1].lower() + item["msg"][1:])
+
+    def table(self, form: type[F], tree: dict[str, Any], file: str, name: str) -> dict[str, F] | None:
+        """``[name.<id>]`` tables, each as ``form``; None when one of them is wrong."""
+        found: dict[str, F] = {}
+        entries = tree.get(name, {})
+        if not isinstance(entries, dict):
+            self.wrong(file, name, _short(entries), f"tables [{name}.<id>] would do")
+            return None
+        for key, data in entries.items():
+            entry = self.form(form, data, file, f"{name}.{key}")
+            if entry is not None:
+                found[key] = entry
+        return found if len(found) == len(entries) else None
+
+    def lines(self, tree: dict[str, Any]) -> dict[str, LineSettings] | None:
+        found: dict[str, LineSettings] = {}
+        for name, data in tree.get("line", {}).items():
+            kind = data.get("kind") if isinstance(data, dict) else None
+            if kind not in KINDS:
+                self.wrong("devices.toml", f"line.{name}.kind", repr(kind), f"one of {', '.join(KINDS)} would do")
+                continue
+            line = self.form(KINDS[kind].line, data, "devices.toml", f"line.{name}")
+            if line is not None:
+                found[name] = line
+        return found if len(found) == len(tree.get("line", {})) else None
+
+    def devices(self, tree: dict[str, Any]) -> dict[str, DeviceSettings] | None:
+        """Each device by the form that its line's kind asks for."""
+        found: dict[str, DeviceSettings] = {}
+        lines = tree.get("line", {})
+        for name, data in tree.get("device", {}).items():
+            line = data.get("line") if isinstance(data, dict) else None
+            if line not in lines:
+                self.wrong("devices.toml", f"device.{name}.line", repr(line), _did_you_mean(str(line), set(lines)))
+                continue
+            kind = lines[line].get("kind")
+            if kind not in KINDS:
+                continue  # said already, at the line
+            device = self.form(KINDS[kind].device, data, "devices.toml", f"device.{name}")
+            if device is not None:
+                found[name] = device
+        return found if len(found) == len(tree.get("device", {})) else None
+
+
+Wrong = Callable[[str, str, object, str], None]
+
+
+def _check_assets(site: Site, wrong: Wrong) -> None:
+    for name, kind in site.classes.items():
+        for quantity, signal in kind.signals.items():
+            if signal.unit not in UNITS:
+                key = f"class.{name}.signals.{quantity}.unit"
+                wrong("assets.toml", key, repr(signal.unit), _did_you_mean(signal.unit, UNITS, "a unit such as mm/s, degC, bar"))
+    for name, asset in site.assets.items():
+        key = f"asset.{name}"
+        if not _ASSET_ID.fullmatch(name):
+            wrong("assets.toml", key, repr(name), "lower-case letters, digits, '-', '_' and '.' would do (64 at most)")
+        if asset.asset_class not in site.classes:
+            wrong("assets.toml", f"{key}.class", repr(asset.asset_class), _did_you_mean(asset.asset_class, set(site.classes)))
+        if asset.parent is not None and asset.parent not in site.assets:
+            wrong("assets.toml", f"{key}.parent", repr(asset.parent), _did_you_mean(asset.parent, set(site.assets)))
+        elif name in _ancestors(site, name):
+            wrong("assets.toml", f"{key}.parent", repr(asset.parent), "an asset cannot stand below itself")
+        for rule in asset.params.keys() - site.rules.keys():
+            wrong("assets.toml", f"{key}.params", repr(rule), _did_you_mean(rule, set(site.rules)))
+
+
+def _ancestors(site: Site, name: str) -> Iterator[str]:
+    seen: set[str] = set()
+    parent = site.assets[name].parent
+    while parent is not None and parent in site.assets and parent not in seen:
+        yield parent
+        seen.add(parent)
+        parent = site.assets[parent].parent
+
+
+def _check_points(site: Site, wrong: Wrong) -> None:
+    reader: dict[str, str] = {}
+    for name, device in site.devices.items():
+        if name in site.assets:
+            wrong("devices.toml", f"device.{name}", repr(name), "an asset has this name; give the device another")
+        for signal in device.signals():
+            key = f'device.{name}.points."{signal}"'
+            if _is_pattern(signal):
+                continue
+            asset = signal.partition("/")[0]
+            if asset not in site.assets:
+                wrong("devices.toml", key, repr(asset), "no such asset; " + _did_you_mean(asset, set(site.assets)))
+            elif site.assets[asset].asset_class in site.classes and site.signal(signal) is None:
+                known = site.classes[site.assets[asset].asset_class].signals
+                wrong("devices.toml", key, repr(signal.partition("/")[2]), _did_you_mean(signal.partition("/")[2], set(known)))
+            if signal in reader:
+                wrong("devices.toml", key, f"read by {reader[signal]} too", "one device reads a signal; rename or remove one")
+            reader[signal] = name
+
+
+def _is_pattern(signal: str) -> bool:
+    return "{" in signal  # an MQTT point whose asset comes from the topic
+
+
+def _check_rules(site: Site, wrong: Wrong) -> None:
+    for name, rule in site.rules.items():
+        _check_scope(site, rule.scope, "rules.toml", f"rule.{name}.scope", wrong)
+        for asset in scoped(site, rule.scope):
+            known = quantities(site, asset)
+            for missing in set(rule.signals.values()) - known:
+                wrong("rules.toml", f"rule.{name}.signals", f"{missing!r} (for {asset})", _did_you_mean(missing, known))
+
+
+def _check_models(site: Site, wrong: Wrong) -> None:
+    for name, model in site.models.items():
+        _check_scope(site, model.scope, "models.toml", f"model.{name}.scope", wrong)
+        for asset in scoped(site, model.scope):
+            known = quantities(site, asset)
+            for missing in set(model.signals) - known:
+                wrong("models.toml", f"model.{name}.signals", f"{missing!r} (for {asset})", _did_you_mean(missing, known))
+
+
+def _check_scope(site: Site, scope: Any, file: str, key: str, wrong: Wrong) -> None:
+    known_classes = {*site.classes, "device"}
+    if scope.asset_class is not None and scope.asset_class not in known_classes:
+        wrong(file, f"{key}.class", repr(scope.asset_class), _did_you_mean(scope.asset_class, known_classes))
+    for asset in scope.assets or ():
+        if asset not in site.assets and asset not in site.devices:
+            wrong(file, f"{key}.assets", repr(asset), _did_you_mean(asset, {*site.assets, *site.devices}))
+
+
+def scoped(site: Site, scope: Any) -> list[str]:
+    """The assets (or devices, class ``device``) that a rule's or model's scope means, in file order."""
+    if scope.asset_class == "device":
+        return list(site.devices)
+    if scope.asset_class is not None:
+        return [name for name, asset in site.assets.items() if asset.asset_class == scope.asset_class]
+    return [name for name in scope.assets or () if name in site.assets or name in site.devices]
+
+
+def quantities(site: Site, asset: str) -> set[str]:
+    """What can be asked of ``asset``: its class's signals, its soft sensors; ``online`` of a device."""
+    if asset not in site.assets:
+        return {"online"}
+    kind = site.classes.get(site.assets[asset].asset_class)
+    known = set(kind.signals) if kind else set()
+    for model in site.models.values():
+        if asset in scoped(site, model.scope):
+            known.update(model.outputs())
+    return known
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "…"
+
+
+def _did_you_mean(found: str, known: set[str] | frozenset[str], what: str = "") -> str:
+    near = difflib.get_close_matches(found, known, n=1)
+    if near:
+        return f"did you mean {near[0]!r}?"
+    if what:
+        return f"{what} would do"
+    return f"one of {', '.join(sorted(known)[:12])} would do" if known else "none is defined there yet"
