@@ -1,0 +1,77 @@
+"""What the gateway says about itself: one plain dictionary for the health page, the command line and the metrics.
+
+``problems`` lists what is wrong in words, each with what to do; ``ok`` is true exactly when it is empty.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from importlib.metadata import version
+from typing import Any
+
+from devices.source import SourceStatus
+
+_FULL = 0.7  # of the spool's quota
+_LAG = 10.0  # s that the judge may be behind
+_BACKLOG = 60.0  # s of unsent samples before the store counts as behind
+
+
+def report(
+    *,
+    site: str,
+    now: int,
+    started: int,
+    sources: Sequence[SourceStatus],
+    spool: Mapping[str, Any],
+    judge: Mapping[str, Any],
+    store: Mapping[str, Any],
+    models: Sequence[Mapping[str, Any]],
+    intake: Mapping[str, int],
+    clock_behind: float,
+) -> dict[str, Any]:
+    """Everything in one JSON-ready dictionary; times are UTC ns, durations seconds."""
+    body = {
+        "version": version("watchkeeper"),
+        "site": site,
+        "now": now,
+        "started": started,
+        "sources": [asdict(source) for source in sources],
+        "spool": dict(spool),
+        "judge": dict(judge),
+        "store": dict(store),
+        "models": [dict(model) for model in models],
+        "intake": dict(intake),
+        "clock_behind": clock_behind,
+    }
+    body["problems"] = problems(body)
+    body["ok"] = not body["problems"]
+    return body
+
+
+def problems(body: Mapping[str, Any]) -> list[dict[str, str]]:
+    """``[{"what", "detail", "remedy"}]``: ``what`` and ``remedy`` are gettext keys, ``detail`` names the part and the cause."""
+    found = []
+
+    def say(what: str, detail: str, remedy: str) -> None:
+        found.append({"what": what, "detail": detail, "remedy": remedy})
+
+    for source in body["sources"]:
+        if not source["up"]:
+            say("Line is down", f"{source['name']}: {source['detail']}", "Check cable, power and address of the line.")
+        for device in source["devices"]:
+            if source["up"] and device["state"] == "parked":
+                say("Device does not answer", f"{device['name']}: {device['detail']}", "Check the device's power and unit id.")
+    spool, store, judge = body["spool"], body["store"], body["judge"]
+    if spool["bytes"] > _FULL * spool["max_bytes"]:
+        full = f"{spool['bytes'] / spool['max_bytes']:.0%}"
+        say("Spool is filling up", full, "Bring the store back; at 100 % the oldest samples are shed and counted.")
+    if not store["connected"]:
+        say("Store is away", store["detail"], "Samples wait in the spool; check the store's address, service and credentials.")
+    elif store["lag"] > _BACKLOG:
+        say("Store is behind", f"{store['lag']:.0f} s", "It is catching up; if this grows, the store is too slow.")
+    if judge["lag"] > _LAG:
+        say("Judge is behind", f"{judge['lag']:.0f} s", "The box is overloaded: raise periods or remove signals.")
+    if body["clock_behind"]:
+        say("Clock was set back", f"{body['clock_behind']:.0f} s", "Check time synchronisation, then restart the gateway.")
+    return found
