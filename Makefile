@@ -1,0 +1,56 @@
+# Everything a newcomer needs: `make demo` (see it work), `make test` (see it hold). `make help` lists the rest.
+SHELL := /bin/bash
+VENV := .venv
+BIN := $(VENV)/bin
+PYTHON ?= python3
+ROOMS := devices gateway models rules simulators ticketing
+
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-dev demo test lint format bench clean
+
+help:  ## what can be made
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
+
+$(VENV)/bin/pip:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+	  || { echo "Watchkeeper needs Python 3.11 or later as $(PYTHON); on Debian 12: sudo apt-get install -y python3-venv make"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) >/dev/null \
+	  || { rm -rf $(VENV); echo "Python's venv module is missing; on Debian 12: sudo apt-get install -y python3-venv"; exit 1; }
+
+# The stamps hold what was installed; a changed lock or asset list installs again.
+$(VENV)/run.stamp: $(VENV)/bin/pip requirements/run.lock pyproject.toml gateway/web/package-lock.json
+	@echo "[1/2] installing the locked packages (about a minute) …"
+	@$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements/run.lock
+	@echo "[2/2] building the pages' assets and installing watchkeeper …"
+	@$(BIN)/pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/dev.stamp: $(VENV)/run.stamp requirements/dev.lock
+	@echo "installing the packages for tests and linting …"
+	@$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements/dev.lock
+	@touch $@
+
+setup: $(VENV)/run.stamp  ## install into .venv, without root
+setup-dev: $(VENV)/dev.stamp
+
+demo: setup  ## a simulated plant, one injected bearing fault, one work order in the browser
+	@$(BIN)/watchkeeper demo
+
+test: setup-dev  ## install real servers where allowed, then run all tests
+	@PYTHON=$(BIN)/python .ci/parts
+	@$(BIN)/pytest
+
+lint: setup-dev  ## format check, lint, types
+	@$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy
+
+format: setup-dev  ## format and mend what can be mended
+	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
+
+lock:  ## resolve the dependencies anew (needs uv)
+	@uv pip compile pyproject.toml -q --python-version 3.11 --universal --extra demo --extra postgres --group build \
+	  --generate-hashes --no-header --no-annotate -o requirements/run.lock
+	@uv pip compile pyproject.toml -q --python-version 3.11 --universal --extra demo --extra postgres --group build --group dev \
+	  -c requirements/run.lock --generate-hashes --no-header --no-annotate -o requirements/dev.lock
+
+clean:  ## forget everything that can be made again
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache gateway/web/node_modules gateway/web/static/dist
