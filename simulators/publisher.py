@@ -1,0 +1,87 @@
+"""A device that publishes: the fan's readings as JSON on MQTT, QoS 1, each second."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+
+from paho.mqtt.client import Client
+from paho.mqtt.enums import CallbackAPIVersion
+
+from simulators.stand import Device
+
+
+class BrokerError(Exception):
+    """The broker is not there, or refuses us."""
+
+
+class Publisher:
+    """Publishes devices to ``plant/<asset>/state``; paho reconnects and repeats what was not acknowledged.
+
+    A message is ``{"ts": ms since the epoch, "vib_rms": …}``, null where a sensor says nothing. While the
+    broker is away up to 600 messages wait.
+    """
+
+    def __init__(self, host: str, port: int, client_id: str, period: float = 1.0) -> None:
+        self._address = (host, port)
+        self._period = period
+        self._client = Client(CallbackAPIVersion.VERSION2, client_id=client_id, clean_session=False)
+        self._client.max_queued_messages_set(600)
+        self._client.reconnect_delay_set(1, 5)
+        self.published = 0
+
+    async def connect(self, patience: float = 10.0) -> None:
+        """Connect, or BrokerError when the broker does not accept us in ``patience`` s."""
+        loop = asyncio.get_running_loop()
+        answered: asyncio.Future[str] = loop.create_future()
+
+        def tell(text: str) -> None:
+            if not answered.done():
+                answered.set_result(text)
+
+        def on_connect(*args: object) -> None:
+            reason = args[3]
+            failed = getattr(reason, "is_failure", False)
+            loop.call_soon_threadsafe(tell, str(reason) if failed else "")
+
+        self._client.on_connect = on_connect
+        self._client.connect_async(*self._address)
+        self._client.loop_start()
+        try:
+            refusal = await asyncio.wait_for(answered, patience)
+        except TimeoutError:
+            refusal = "no answer"
+        self._client.on_connect = None
+        if refusal:
+            await self.close()
+            host, port = self._address
+            raise BrokerError(f"MQTT broker {host}:{port}: {refusal}")
+
+    async def publish(self, device: Device) -> None:
+        """Publish on the whole period, until cancelled."""
+        stand = device.stand
+        while True:
+            due = (stand.wall() / 1e9 // self._period + 1) * self._period
+            await asyncio.sleep(due - stand.wall() / 1e9)
+            delay = device.delay()
+            if delay is None:
+                continue
+            payload = message(stand.tick(), device)
+            topic = f"plant/{device.asset}/state"
+            asyncio.get_running_loop().call_later(delay, self._client.publish, topic, payload, 1)
+            self.published += 1
+
+    async def close(self) -> None:
+        self._client.disconnect()
+        await asyncio.to_thread(self._client.loop_stop)
+
+
+def message(tick: int, device: Device) -> str:
+    """The JSON of one reading at ``tick`` (UTC ns)."""
+    values: dict[str, float | None] = {"ts": tick // 1_000_000}
+    for quantity, value in device.values().items():
+        values[quantity] = (
+            None if math.isnan(value) else round(value, device.quantities[quantity].decimals + 1)
+        )
+    return json.dumps(values)

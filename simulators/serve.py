@@ -1,0 +1,183 @@
+"""The plant on real wires: opens them all, says so in one line of JSON, obeys lines on standard input."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from simulators import faults
+from simulators.instrument import Instrument
+from simulators.modbus import MOTOR_MAP, PUMP_MAP, RtuSlaves, Station, Unit, serve_tcp
+from simulators.publisher import Publisher
+from simulators.stand import MOODS, Device, Stand
+from simulators.terminal import Terminal
+
+
+@dataclass(frozen=True, slots=True)
+class Wiring:
+    """Which wires to open, and how many of each machine hang on them (unit ids 1, 2, 3 …)."""
+
+    tcp: int | None = None
+    rtu: Path | None = None
+    ascii: Path | None = None
+    mqtt: tuple[str, int] | None = None
+    pumps: int = 1
+    motors: int = 1
+    baud: int | None = None
+    """Speed the RTU line insists on and keeps wire time for; None takes any speed and answers at once."""
+
+
+class Rig:
+    """A stand with its wires open."""
+
+    def __init__(self, stand: Stand) -> None:
+        self.stand = stand
+        self.devices: dict[str, Device] = {}
+        self.endpoints: dict[str, dict[str, object]] = {}
+        self._closing = contextlib.AsyncExitStack()
+
+    async def open(self, wires: Wiring) -> None:
+        """Open what is asked; OSError or BrokerError when one cannot be had."""
+        if wires.tcp is not None:
+            units = {n: Unit(self._device(f"pump-{n}"), PUMP_MAP) for n in range(1, wires.pumps + 1)}
+            try:
+                port, stop = await serve_tcp(Station(units), wires.tcp)
+            except OSError as error:
+                raise OSError(f"port {wires.tcp} cannot be had: {os.strerror(error.errno or 0)}") from error
+            self._closing.callback(stop)
+            self.endpoints["tcp"] = {"host": "127.0.0.1", "port": port}
+        if wires.rtu is not None:
+            units = {n: Unit(self._device(f"motor-{n}"), MOTOR_MAP) for n in range(1, wires.motors + 1)}
+            RtuSlaves(Station(units), self._terminal("rtu", wires.rtu, wires.baud))
+        if wires.ascii is not None:
+            Instrument(self._device("compressor-1"), self._terminal("ascii", wires.ascii, None))
+        if wires.mqtt is not None:
+            await self._open_mqtt(*wires.mqtt)
+
+    async def close(self) -> None:
+        await self._closing.aclose()
+
+    def command(self, line: str) -> dict[str, object]:
+        """Do what one line of JSON on standard input says; the answer."""
+        try:
+            return self._obey(json.loads(line))
+        except (ValueError, TypeError, KeyError) as error:
+            return {"error": str(error)}
+
+    def _obey(self, command: dict[str, Any]) -> dict[str, object]:
+        if "fault" in command:
+            asset, _, scenario = str(command["fault"]).partition(":")
+            ramp = command.get("ramp")
+            fault = self.stand.strike(asset, scenario, None if ramp is None else float(ramp))
+            return self.described(fault)
+        if "heal" in command:
+            asset = str(command["heal"])
+            return {"healed": asset, "faults": self.stand.heal(asset), "time": self.stand.tick()}
+        if "behave" in command:
+            asset, mood = str(command["device"]), command["behave"]
+            if mood not in MOODS:
+                raise ValueError(f"no behaviour {mood!r}; there are {', '.join(MOODS)}")
+            if asset not in self.devices:
+                raise ValueError(f"no device {asset!r} on these wires; there are {', '.join(self.devices)}")
+            seconds = command.get("seconds")
+            self.devices[asset].behave(mood, None if seconds is None else float(seconds))
+            return {"device": asset, "behave": mood, "time": self.stand.wall()}
+        raise ValueError('a command has "fault", "heal" or "behave"')
+
+    def described(self, fault: faults.Fault) -> dict[str, object]:
+        """A fault for the JSON lines; times are UTC ns on the wall clock."""
+        return {
+            "asset": fault.asset,
+            "scenario": fault.scenario,
+            "failure_mode": fault.failure_mode,
+            "onset": self.stand.wall_time(fault.onset),
+        }
+
+    def counts(self) -> dict[str, object]:
+        return {
+            "requests": sum(device.requests for device in self.devices.values()),
+            "writes": sum(device.writes for device in self.devices.values()),
+        }
+
+    def _device(self, asset: str) -> Device:
+        return self.devices.setdefault(asset, Device(self.stand, asset))
+
+    def _terminal(self, wire: str, link: Path, baud: int | None) -> Terminal:
+        terminal = Terminal(link, baud)
+        self._closing.callback(terminal.close)
+        self.endpoints[wire] = {"port": str(link)}
+        return terminal
+
+    async def _open_mqtt(self, host: str, port: int) -> None:
+        publisher = Publisher(host, port, client_id=f"plant-fan-{self.stand.start}")
+        await publisher.connect()
+        self._closing.push_async_callback(publisher.close)
+        task = asyncio.create_task(publisher.publish(self._device("fan-1")), name="fan-1")
+
+        async def stop() -> None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+        self._closing.push_async_callback(stop)
+        self.endpoints["mqtt"] = {"host": host, "port": port}
+
+
+async def serve(wires: Wiring, stand: Stand, until_eof: bool = False) -> dict[str, object]:
+    """Serve until SIGTERM, SIGINT or, if asked, the end of standard input; the counts."""
+    loop = asyncio.get_running_loop()
+    stopped = asyncio.Event()
+    rig = Rig(stand)
+    try:
+        await rig.open(wires)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stopped.set)
+        _obey_stdin(rig.command, stopped.set if until_eof else None)
+        say(
+            {
+                "ready": True,
+                "endpoints": rig.endpoints,
+                "start": stand.start,
+                "faults": [rig.described(fault) for fault in stand.faults],
+            }
+        )
+        await stopped.wait()
+    finally:
+        await rig.close()
+    return rig.counts()
+
+
+def say(answer: dict[str, object]) -> None:
+    """One line of JSON on standard output; a reader that has gone is not our trouble."""
+    with contextlib.suppress(BrokenPipeError):
+        sys.stdout.write(json.dumps(answer) + "\n")
+        sys.stdout.flush()
+
+
+def _obey_stdin(obey: Callable[[str], dict[str, object]], at_end: Callable[[], None] | None) -> None:
+    """Answer each line of standard input; a file or nothing there is as good as its end."""
+    loop = asyncio.get_running_loop()
+    pending = b""
+
+    def readable() -> None:
+        nonlocal pending
+        data = os.read(0, 65_536)
+        if not data:
+            loop.remove_reader(0)
+            if at_end is not None:
+                at_end()
+            return
+        *lines, pending = (pending + data).split(b"\n")
+        for line in lines:
+            if line.strip():
+                say(obey(line.decode(errors="replace")))
+
+    with contextlib.suppress(OSError):  # not pollable, or closed: then nobody commands
+        loop.add_reader(0, readable)
