@@ -1,0 +1,419 @@
+"""From alarm to work order: seven questions in order, the first that answers decides.
+
+All of it happens in the transaction of the alarm's transition. An episode is decided once: asked again
+(a replay after kill −9), the answer is "known".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict
+
+from sqlalchemy import and_, case, func, insert, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from ticketing import events, timers
+from ticketing.errors import FieldError
+from ticketing.moves import Asked
+from ticketing.moving import make_move
+from ticketing.policy import priority
+from ticketing.records import (
+    ENGINE,
+    MINUTE,
+    OPEN_STATES,
+    Alarm,
+    Decision,
+    Order,
+    OrderPolicy,
+    RaisedAlarm,
+    State,
+)
+from ticketing.tables import alarm as alarms
+from ticketing.tables import asset as assets
+from ticketing.tables import evidence, mute, rule_version, wo_alarm, wo_task, work_order
+from ticketing.tables import site as sites
+from ticketing.writing import Writing
+
+MIN_ACTIVE = {2: 10 * MINUTE, 3: MINUTE, 4: 0}  # where the rule says nothing; severity 1 opens no order
+EVIDENCE_LIMIT = 64 * 1024  # bytes
+UNDECIDED = "undecided"
+STILL_TO_DO = [state for state in OPEN_STATES if state is not State.RESOLVED]
+
+
+def fault_key(site: str, asset: str, failure_mode: str, rule_id: str, key: str) -> str:
+    """What may be open only once. Not the rule's name: two rules seeing one bearing give one order."""
+    parts = {
+        "asset_failure_mode": (site, asset, failure_mode),
+        "asset": (site, asset),
+        "rule_asset": (site, asset, f"rule:{rule_id}"),
+        "flood": (site, "", "flood"),
+    }[key]
+    return events.sha256("\x1f".join(parts))
+
+
+def raised(tx: Writing, given: RaisedAlarm) -> Decision:
+    """A new episode: keep it with its evidence, and decide."""
+    known = tx.connection.execute(
+        select(alarms.c.decision).where(alarms.c.site == tx.site, alarms.c.episode == given.episode)
+    ).one_or_none()
+    if known is not None:
+        numbers = [order.number for order in tx.orders_of_alarm(given.episode)]
+        return Decision("known", next(iter(numbers), None), f"this episode is already {known.decision}")
+    _keep(tx, given)
+    return decide(tx, tx.alarm(given.episode), given.at)
+
+
+def severity_raised(tx: Writing, episode: str, severity: int, at: int, body: object = None) -> Decision:
+    """A higher limit held: the order with the alarm becomes more urgent, else it is decided anew."""
+    before = tx.alarm(episode)
+    open_orders = [order for order in tx.orders_of_alarm(episode) if order.open]
+    if severity <= before.severity:
+        number = open_orders[0].number if open_orders else None
+        return Decision("known", number, f"severity {severity} is not above {before.severity}")
+    here = (alarms.c.site == tx.site, alarms.c.episode == episode)
+    ready = _earliest(before.ready_at, _ready(before.policy, severity, at))
+    tx.connection.execute(update(alarms).where(*here).values(severity=severity, ready_at=ready))
+    if body is not None:
+        _keep_evidence(tx, episode, severity, at, body)
+    alarm = tx.alarm(episode)
+    if not open_orders:
+        return decide(tx, alarm, at)
+    order = open_orders[0]
+    urgent = _urgency(tx, order, alarm, at)
+    tx.change(order, at=at, actor=ENGINE, kind="severity_raised", columns=urgent, fields={"episode": episode})
+    if order.state is State.RESOLVED:
+        return _recur(tx, tx.order(order.number), at)
+    return Decision("attached", order.number, f"severity rose to {severity}")
+
+
+def cleared(tx: Writing, episode: str, at: int) -> None:
+    """Back to normal. It closes nothing, but lets the clocks of self-clearing and verifying run."""
+    here = (alarms.c.site == tx.site, alarms.c.episode == episode, alarms.c.cleared_at.is_(None))
+    if tx.connection.execute(update(alarms).where(*here).values(cleared_at=at)).rowcount == 0:
+        return
+    timers.stop(tx, "min_active", episode)
+    for order in tx.orders_of_alarm(episode):
+        if not order.open or order.alarms_active:
+            continue
+        tx.record(order.number, at=at, actor=ENGINE, kind="signal_normal", fields={"episode": episode})
+        if order.state is State.RESOLVED:
+            timers.stop(tx, "not_cleared", order.number)
+            timers.start(tx, "verify", order.number, at=at, ms=order.verify_ms, asset=order.asset)
+        elif order.state is State.NEW and order.self_clear and order.severity_max <= 2:
+            timers.start(tx, "self_clear", order.number, at=at, ms=tx.policy.self_clear_after)
+
+
+def decide(tx: Writing, alarm: Alarm, at: int) -> Decision:
+    """Ask the seven questions at time ``at`` and write the answer down beside the alarm."""
+    decision = next(answer for question in QUESTIONS if (answer := question(tx, alarm, at)) is not None)
+    here = (alarms.c.site == tx.site, alarms.c.episode == alarm.episode)
+    written = {"decision": decision.kind, "why": decision.why, "decided_at": at}
+    tx.connection.execute(update(alarms).where(*here).values(**written))
+    tx.decisions.append(decision)
+    return decision
+
+
+# The seven questions
+
+
+def only_recorded(_tx: Writing, alarm: Alarm, _at: int) -> Decision | None:
+    """1. A shadow rule or a suppressed alarm is written down and nothing more."""
+    if alarm.mode == "shadow":
+        return Decision("shadow", None, f"rule {alarm.rule_id} is in shadow")
+    if alarm.suppression != "none":
+        return Decision("suppressed", None, f"the alarm is suppressed: {alarm.suppression}")
+    return None
+
+
+def already_open(tx: Writing, alarm: Alarm, at: int) -> Decision | None:
+    """2. An open order with the key takes the occurrence; a resolved one comes back."""
+    order = tx.open_order_for(alarm.fault_key)
+    if order is None:
+        return None
+    order = attach(tx, order, alarm, "repeat", at)
+    if order.state is State.RESOLVED:
+        return _recur(tx, order, at)
+    return Decision("attached", order.number, "an order is open for this fault")
+
+
+def muted(tx: Writing, alarm: Alarm, at: int) -> Decision | None:
+    """3. Called a false alarm before, and neither severity nor rule version changed: counted."""
+    here = and_(
+        mute.c.site == tx.site,
+        mute.c.fault_key == alarm.fault_key,
+        mute.c.rule_id == alarm.rule_id,
+        mute.c.rule_hash == alarm.rule_hash,
+        mute.c.severity >= alarm.severity,
+        mute.c.until > at,
+    )
+    found = tx.connection.execute(
+        update(mute).where(here).values(count=mute.c.count + 1).returning(mute.c.number)
+    ).one_or_none()
+    return None if found is None else Decision("muted", None, f"called a false alarm on {found.number}")
+
+
+def not_yet(tx: Writing, alarm: Alarm, at: int) -> Decision | None:
+    """4. Too short or too seldom so far: wait; a timer asks again."""
+    if alarm.ready_at is None:
+        return Decision("waiting", None, f"severity {alarm.severity} opens no order")
+    count = _occurrences(tx, alarm, at)
+    if count < alarm.policy.occurrences:
+        return Decision("waiting", None, f"seen {count} of {alarm.policy.occurrences} times")
+    if at < alarm.ready_at:
+        timers.start(tx, "min_active", alarm.episode, at=at, ms=alarm.ready_at - at)
+        return Decision(
+            "waiting", None, f"opens an order if it stays active {(alarm.ready_at - at) / 1000:g} s"
+        )
+    return None
+
+
+def correlated(tx: Writing, alarm: Alarm, at: int) -> Decision | None:
+    """5. A young automatic order on the same asset, its parent or a sibling takes it as evidence."""
+    order = _related_order(tx, alarm, at)
+    if order is None:
+        return None
+    attach(tx, order, alarm, "correlated", at)
+    return Decision("correlated", order.number, f"an order on {order.asset} opened shortly before")
+
+
+def flooding(tx: Writing, alarm: Alarm, at: int) -> Decision | None:
+    """6. A flood of new faults goes to one order of the site, until fewer come."""
+    count = tx.connection.scalar(
+        select(func.count())
+        .select_from(alarms)
+        .where(
+            alarms.c.site == tx.site,
+            alarms.c.decision.in_(["opened", "flood"]),
+            alarms.c.decided_at > at - tx.policy.flood_window,
+            alarms.c.decided_at <= at,
+        )
+    )
+    here = sites.c.site == tx.site
+    before = bool(tx.connection.scalar(select(sites.c.flooding).where(here)))
+    now = (count or 0) >= (tx.policy.flood_end if before else tx.policy.flood_start)
+    if now != before:
+        tx.connection.execute(update(sites).where(here).values(flooding=now))
+    if not now:
+        return None
+    order = attach(tx, _flood_order(tx, alarm, at), alarm, "flood", at)
+    if order.state is State.RESOLVED:
+        return _recur(tx, order, at)
+    return Decision(
+        "flood", order.number, f"{count} new faults within {tx.policy.flood_window // 60_000} min"
+    )
+
+
+def opened(tx: Writing, alarm: Alarm, at: int) -> Decision:
+    """7. A new order, linked to the last one of this fault; a fault that keeps coming back is marked."""
+    last, repeats = _earlier(tx, alarm.fault_key, at)
+    urgency = _priority(tx, alarm)
+    if repeats >= tx.policy.urgent_repeats:
+        urgency = max(1, urgency - 1)
+    order = tx.open_row(
+        at=at,
+        actor=ENGINE,
+        source=f"alarm:{alarm.episode}:{at}",
+        type="inspection" if alarm.from_model else "condition",
+        origin="alarm",
+        asset=alarm.asset,
+        failure_mode=alarm.failure_mode,
+        fault_key=alarm.fault_key,
+        title_zh=alarm.title_zh,
+        title_en=alarm.title_en,
+        priority=urgency,
+        first_seen_at=alarm.since,
+        chronic=repeats >= tx.policy.chronic_repeats,
+        self_clear=alarm.policy.self_clear,
+        verify_ms=alarm.policy.verify,
+    )
+    order = attach(tx, order, alarm, "trigger", at)
+    if last is not None:
+        tx.link(order.number, "recurrence_of", last)
+    if order.chronic:
+        _add_root_cause_task(tx, order)
+    return Decision("opened", order.number, alarm.title_en)
+
+
+Question = Callable[[Writing, Alarm, int], Decision | None]
+QUESTIONS: tuple[Question, ...] = (only_recorded, already_open, muted, not_yet, correlated, flooding, opened)
+
+
+# What the questions lean on
+
+
+def attach(tx: Writing, order: Order, alarm: Alarm, relation: str, at: int) -> Order:
+    """The alarm becomes part of the order's story, and may make it more urgent, never less."""
+    timers.stop(tx, "self_clear", order.number)
+    row = {"site": tx.site, "number": order.number, "episode": alarm.episode}
+    tx.connection.execute(insert(wo_alarm).values(**row, relation=relation, at=at))
+    columns = {"occurrence_count": order.occurrence_count + 1, **_urgency(tx, order, alarm, at)}
+    fields = {"episode": alarm.episode, "relation": relation, "severity": alarm.severity}
+    return tx.change(order, at=at, actor=ENGINE, kind="occurrence", columns=columns, fields=fields)
+
+
+def _urgency(tx: Writing, order: Order, alarm: Alarm, at: int) -> dict[str, int | None]:
+    """The columns that change because of this alarm's severity: due dates only come nearer."""
+    columns: dict[str, int | None] = {}
+    if alarm.severity > order.severity_max:
+        columns["severity_max"] = alarm.severity
+    urgency = _priority(tx, alarm)
+    if urgency < order.priority:
+        target = tx.policy.targets[urgency]
+        columns["priority"] = urgency
+        columns["due_ack_at"] = min(order.due_ack_at, at + target.ack)
+        columns["due_resolve_at"] = min(order.due_resolve_at, at + target.resolve)
+        columns["accepted_at"] = None
+    return columns
+
+
+def _recur(tx: Writing, order: Order, at: int) -> Decision:
+    make_move(tx, order, Asked("recur", ENGINE, order.version, at, {"reason": "the fault came back"}))
+    return Decision("recurred", order.number, "the fault came back before the order was closed")
+
+
+def _priority(tx: Writing, alarm: Alarm) -> int:
+    return priority(alarm.severity, tx.asset(alarm.asset).criticality, from_model=alarm.from_model)
+
+
+def _occurrences(tx: Writing, alarm: Alarm, at: int) -> int:
+    count = (
+        select(func.count())
+        .select_from(alarms)
+        .where(
+            alarms.c.site == tx.site,
+            alarms.c.fault_key == alarm.fault_key,
+            alarms.c.mode == "live",
+            alarms.c.suppression == "none",
+            alarms.c.raised_at <= at,
+            or_(alarms.c.raised_at > at - alarm.policy.window, alarms.c.episode == alarm.episode),
+        )
+    )
+    return tx.connection.scalar(count) or 0
+
+
+def _ready(policy: OrderPolicy, severity: int, at: int) -> int | None:
+    """From when an alarm that reached ``severity`` at ``at`` may open an order."""
+    needed = {**MIN_ACTIVE, **policy.min_active}.get(severity)
+    return None if needed is None else at + needed
+
+
+def _earliest(*times: int | None) -> int | None:
+    return min((time for time in times if time is not None), default=None)
+
+
+def _related_order(tx: Writing, alarm: Alarm, at: int) -> Order | None:
+    here = tx.asset(alarm.asset)
+    siblings = select(assets.c.code).where(assets.c.site == tx.site, assets.c.parent == here.parent)
+    related = [work_order.c.asset == here.code]
+    if here.parent is not None:
+        related += [work_order.c.asset == here.parent, work_order.c.asset.in_(siblings)]
+    nearest = case((work_order.c.asset == here.code, 0), (work_order.c.asset == here.parent, 1), else_=2)
+    number = tx.connection.scalar(
+        select(work_order.c.number)
+        .where(
+            work_order.c.site == tx.site,
+            work_order.c.origin == "alarm",
+            work_order.c.state.in_(STILL_TO_DO),
+            work_order.c.opened_at >= alarm.raised_at - tx.policy.correlation_window,
+            work_order.c.opened_at <= at,
+            or_(*related),
+        )
+        .order_by(nearest, work_order.c.opened_at.desc(), work_order.c.number.desc())
+        .limit(1)
+    )
+    return None if number is None else tx.order(number)
+
+
+def _flood_order(tx: Writing, alarm: Alarm, at: int) -> Order:
+    key = fault_key(tx.site, "", "", "", "flood")
+    found = tx.open_order_for(key)
+    if found is not None:
+        return found
+    return tx.open_row(
+        at=at,
+        actor=ENGINE,
+        source=f"flood:{alarm.episode}:{at}",
+        type="flood",
+        origin="alarm",
+        asset=None,
+        failure_mode="FLOOD",
+        fault_key=key,
+        title_zh="告警泛滥:短时间内出现大量新故障",
+        title_en="Alarm flood: many new faults at once",
+        priority=_priority(tx, alarm),
+    )
+
+
+def _earlier(tx: Writing, key: str, at: int) -> tuple[str | None, int]:
+    """The last closed order of this fault, and how many were closed within the repeat window."""
+    closed = tx.connection.execute(
+        select(work_order.c.number, work_order.c.closed_at)
+        .where(
+            work_order.c.site == tx.site, work_order.c.fault_key == key, work_order.c.state == State.CLOSED
+        )
+        .order_by(work_order.c.closed_at.desc(), work_order.c.number.desc())
+    ).all()
+    recent = [row for row in closed if row.closed_at > at - tx.policy.repeat_window]
+    return (closed[0].number if closed else None), len(recent)
+
+
+def _add_root_cause_task(tx: Writing, order: Order) -> None:
+    task = {
+        "seq": 1,
+        "text_zh": "根本原因分析:该故障 90 天内反复出现",
+        "text_en": "Root cause analysis: this fault keeps coming back within 90 days",
+        "kind": "text",
+        "mandatory": True,
+    }
+    tx.connection.execute(insert(wo_task).values(site=tx.site, number=order.number, **task))
+    tx.record(order.number, at=order.opened_at, actor=ENGINE, kind="task_added", fields=task)
+
+
+def _keep(tx: Writing, given: RaisedAlarm) -> None:
+    tx.asset(given.asset)  # unknown: NotFoundError before anything is written
+    version = {
+        "site": tx.site,
+        "rule_id": given.rule_id,
+        "sha256": given.rule_hash,
+        "body": given.rule_body,
+        "first_seen_at": given.at,
+    }
+    dialect = postgresql if tx.connection.dialect.name == "postgresql" else sqlite
+    tx.connection.execute(dialect.insert(rule_version).values(**version).on_conflict_do_nothing())
+    key = fault_key(tx.site, given.asset, given.failure_mode, given.rule_id, given.policy.key)
+    names = (
+        "episode",
+        "asset",
+        "failure_mode",
+        "severity",
+        "since",
+        "rule_id",
+        "rule_hash",
+        "title_zh",
+        "title_en",
+    )
+    row = {name: getattr(given, name) for name in (*names, "mode", "suppression", "from_model")}
+    tx.connection.execute(
+        insert(alarms).values(
+            site=tx.site,
+            fault_key=key,
+            raised_at=given.at,
+            policy=events.canonical(asdict(given.policy)),
+            decision=UNDECIDED,
+            why="",
+            decided_at=given.at,
+            ready_at=_ready(given.policy, given.severity, given.at),
+            **row,
+        )
+    )
+    _keep_evidence(tx, given.episode, given.severity, given.at, given.evidence)
+
+
+def _keep_evidence(tx: Writing, episode: str, severity: int, at: int, body: object) -> None:
+    text = events.canonical(body)
+    if len(text.encode()) > EVIDENCE_LIMIT:
+        raise FieldError(
+            ["evidence"], f"the evidence of {episode} is larger than {EVIDENCE_LIMIT // 1024} KiB"
+        )
+    row = {"site": tx.site, "episode": episode, "severity": severity, "at": at}
+    tx.connection.execute(insert(evidence).values(sha256=events.sha256(text), body=text, **row))

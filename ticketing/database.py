@@ -1,0 +1,105 @@
+"""Opening the database: SQLite tuned to lose nothing, or PostgreSQL, and its schema brought up to date."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import ModuleType
+
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from ticketing.errors import SchemaError
+
+REVISION = "0001"  # the newest file in migrations/versions; a test holds the two together
+
+try:
+    import pysqlite3.dbapi2 as _sqlite
+except ImportError:  # no wheel for this machine: the standard library's own
+    import sqlite3 as _sqlite
+
+SQLITE: ModuleType = _sqlite
+# SQLite 3.7.0-3.51.2 can corrupt a WAL reset when two connections write: there we keep to the older journal.
+JOURNAL = "WAL" if SQLITE.sqlite_version_info >= (3, 51, 3) else "TRUNCATE"
+
+
+def connect(target: str | Path) -> Engine:
+    """The engine for a file path or a database URL; with the option ``writing`` a transaction locks first."""
+    if isinstance(target, str) and "://" in target:
+        url = make_url(target)
+        if url.get_backend_name() == "postgresql":
+            return create_engine(url.set(drivername="postgresql+psycopg"), pool_pre_ping=True)
+        target = url.database or ""
+    engine = create_engine(f"sqlite+pysqlite:///{target}", module=SQLITE)
+    event.listen(engine, "connect", _tune)
+    event.listen(engine, "begin", _begin)
+    return engine
+
+
+def _tune(connection: object, _entry: ConnectionPoolEntry) -> None:
+    connection.isolation_level = None  # type: ignore[attr-defined]  # we say BEGIN ourselves
+    for pragma in (
+        "busy_timeout = 10000",
+        f"journal_mode = {JOURNAL}",
+        "synchronous = FULL",
+        "foreign_keys = ON",
+        "recursive_triggers = ON",  # REPLACE must not get past the triggers either
+    ):
+        connection.execute(f"PRAGMA {pragma}")  # type: ignore[attr-defined]
+
+
+def _begin(connection: Connection) -> None:
+    writing = connection.get_execution_options().get("writing", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
+
+
+def migrate(engine: Engine) -> None:
+    """Bring the schema to ``REVISION``, all or nothing; two processes may do so at once."""
+    with engine.connect() as connection:
+        found = _revision(connection)
+    if found == REVISION:
+        return
+    if found is not None and found > REVISION:
+        raise SchemaError(
+            f"the database has schema {found}, this version knows {REVISION}: "
+            "install the newer Watchkeeper, or restore a backup made by this one"
+        )
+    _upgrade(engine)
+
+
+def _revision(connection: Connection) -> str | None:
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    found: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
+    return found
+
+
+def _upgrade(engine: Engine) -> None:
+    from alembic import command  # noqa: PLC0415  12 MB that only a change of schema needs
+    from alembic.config import Config  # noqa: PLC0415
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    sqlite = engine.dialect.name == "sqlite"
+    with engine.connect().execution_options(writing=True) as connection:
+        config.attributes["connection"] = connection
+        if sqlite:
+            _set_foreign_keys(connection, on=False)  # tables are rebuilt; checked before the commit
+        try:
+            with connection.begin():
+                if not sqlite:
+                    connection.execute(text("SELECT pg_advisory_xact_lock(7726)"))
+                command.upgrade(config, "head")
+                if sqlite and (broken := connection.exec_driver_sql("PRAGMA foreign_key_check").all()):
+                    raise SchemaError(
+                        f"the upgrade would leave {len(broken)} rows without their parent: not done"
+                    )
+        finally:
+            if sqlite:
+                _set_foreign_keys(connection, on=True)
+
+
+def _set_foreign_keys(connection: Connection, *, on: bool) -> None:
+    raw = connection.connection.dbapi_connection  # this pragma works only outside a transaction
+    assert raw is not None
+    raw.execute(f"PRAGMA foreign_keys = {'ON' if on else 'OFF'}")

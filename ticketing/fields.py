@@ -1,0 +1,59 @@
+"""The fields that people fill in: what each may hold, and whether it is a column of the order.
+
+One dictionary for forms, checks, labels and exports.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ticketing.codes import CAUSES, DETECTIONS, FAILURE_MODES, MECHANISMS, REMEDIES
+
+TEXT_LIMIT = 4000  # characters
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """What a field holds: one of ``choices``, a whole number in ``span``, or text."""
+
+    choices: tuple[str, ...] = ()
+    span: tuple[int, int] | None = None
+    column: bool = False  # kept on the order itself, not only in its history
+
+    def problem(self, value: object) -> str | None:
+        """What is wrong with ``value``, or None."""
+        if self.span is not None:
+            low, high = self.span
+            fits = isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
+            return None if fits else f"must be a whole number {low} to {high}"
+        if not isinstance(value, str):
+            return "must be text"
+        if self.choices and value not in self.choices:
+            return f"must be one of {', '.join(self.choices)}; got {value!r}"
+        return None if len(value) <= TEXT_LIMIT else f"is longer than {TEXT_LIMIT} characters"
+
+
+FAR = 2**53 - 1  # the largest whole number that JSON carries everywhere
+
+FIELDS: Mapping[str, Field] = {
+    "assignee": Field(column=True),
+    "reason": Field(),
+    "comment": Field(),
+    "override_reason": Field(),
+    "hold_reason": Field(("parts", "access", "approval", "vendor", "production"), column=True),
+    "expected_resume": Field(span=(0, FAR)),
+    "symptom": Field(tuple(FAILURE_MODES), column=True),
+    "mechanism": Field(tuple(MECHANISMS), column=True),
+    "cause": Field(tuple(CAUSES), column=True),
+    "remedy": Field(tuple(REMEDIES), column=True),
+    "detection": Field(tuple(DETECTIONS), column=True),
+    "outcome": Field(("worked", "false_alarm", "no_fault_found"), column=True),
+    "stop_kind": Field(("none", "partial", "full"), column=True),
+    "stars": Field(span=(1, 5), column=True),
+    "cancel_reason": Field(("duplicate", "false_alarm", "not_needed", "merged")),
+    "mute_days": Field(span=(1, 30)),
+    "duplicate_of": Field(),
+    "priority": Field(span=(1, 4), column=True),
+    "step": Field(span=(0, 99)),
+}

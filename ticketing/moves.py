@@ -1,0 +1,166 @@
+"""The work order's one flow, as a table: buttons, refusals, the diagram and half the tests come from it.
+
+Pure: a move is judged by the order as it stands, who asks, and the fields given. To change the flow,
+change the table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ticketing.errors import FieldError, MissingFieldError, MoveRefusedError
+from ticketing.fields import FIELDS
+from ticketing.records import OPEN_STATES, Actor, Order, State
+
+NEW, ASSIGNED, IN_PROGRESS, ON_HOLD = State.NEW, State.ASSIGNED, State.IN_PROGRESS, State.ON_HOLD
+RESOLVED, CLOSED, CANCELLED = State.RESOLVED, State.CLOSED, State.CANCELLED
+
+# Who may: a role, a place in this order (assignee, requester), anyone known, or one of our own hands.
+TECHNICIAN, LEAD, ENGINEER = "technician", "lead", "engineer"
+ASSIGNEE, REQUESTER, PERSON, OUR_ENGINE, OUR_TIMER = "assignee", "requester", "person", "engine", "timer"
+
+Guard = Callable[[Order, Actor, Mapping[str, Any]], str | None]
+
+
+def tasks_done(order: Order, _actor: Actor, _fields: Mapping[str, Any]) -> str | None:
+    return f"{order.open_tasks} mandatory tasks are not done" if order.open_tasks else None
+
+
+def not_the_assignee(order: Order, actor: Actor, _fields: Mapping[str, Any]) -> str | None:
+    return "whoever did the work cannot sign it off" if actor.name == order.assignee else None
+
+
+def somebody_else(order: Order, _actor: Actor, fields: Mapping[str, Any]) -> str | None:
+    if fields["assignee"] == order.barred:
+        return f"{order.barred} did the work that is inspected again; choose somebody else"
+    return None
+
+
+def signal_verified(order: Order, _actor: Actor, fields: Mapping[str, Any]) -> str | None:
+    if order.alarms == 0 or order.verified_at is not None or fields.get("override_reason"):
+        return None
+    return "the signal is not verified normal yet; sign off with an override_reason or wait"
+
+
+def signals_normal(order: Order, _actor: Actor, _fields: Mapping[str, Any]) -> str | None:
+    return "the machine's signals are not all back to normal" if order.alarms_active else None
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """One way from a state to another. ``to`` None: the order stays where it is.
+
+    ``who`` needs one match; ``needs`` are fields that must be given, ``may`` those that can be.
+    """
+
+    from_: tuple[State, ...]
+    to: State | None
+    who: tuple[str, ...]
+    needs: tuple[str, ...] = ()
+    may: tuple[str, ...] = ()
+    guards: tuple[Guard, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A move that somebody asks for, of the order at ``version``."""
+
+    name: str
+    actor: Actor
+    version: int
+    at: int
+    fields: Mapping[str, Any]
+
+
+CODES = ("cause", "detection")
+MOVES: Mapping[str, Move] = {
+    "assign": Move((NEW,), ASSIGNED, (LEAD, OUR_ENGINE), ("assignee",), ("reason",), (somebody_else,)),
+    "accept": Move((ASSIGNED, IN_PROGRESS, ON_HOLD), None, (ASSIGNEE,)),
+    # The lead may take an order back from someone who is away.
+    "decline": Move((ASSIGNED,), NEW, (ASSIGNEE, LEAD), ("reason",)),
+    "start": Move((ASSIGNED,), IN_PROGRESS, (ASSIGNEE,)),
+    "hold": Move((IN_PROGRESS,), ON_HOLD, (ASSIGNEE,), ("hold_reason",), ("reason", "expected_resume")),
+    "resume": Move((ON_HOLD,), IN_PROGRESS, (ASSIGNEE,)),
+    "resolve": Move(
+        (IN_PROGRESS,),
+        RESOLVED,
+        (ASSIGNEE,),
+        ("symptom", "mechanism", "remedy"),
+        (*CODES, "outcome", "stop_kind", "comment"),
+        (tasks_done,),
+    ),
+    "reject": Move((RESOLVED,), ASSIGNED, (REQUESTER, LEAD), ("reason",)),
+    "recur": Move((RESOLVED,), ASSIGNED, (OUR_ENGINE, OUR_TIMER), ("reason",)),
+    "sign_off": Move(
+        (RESOLVED,),
+        CLOSED,
+        (REQUESTER, LEAD),
+        ("stars",),
+        ("comment", "override_reason"),
+        (not_the_assignee, signal_verified),
+    ),
+    "auto_close": Move((RESOLVED,), CLOSED, (OUR_TIMER,), guards=(signal_verified,)),
+    "cancel": Move(
+        (NEW, ASSIGNED, ON_HOLD),
+        CANCELLED,
+        (LEAD,),
+        ("cancel_reason",),
+        ("reason", "mute_days", "duplicate_of"),
+    ),
+    "self_cleared": Move((NEW,), CANCELLED, (OUR_TIMER,), guards=(signals_normal,)),
+    "escalate": Move(OPEN_STATES, None, (OUR_TIMER,), ("step",)),
+    "comment": Move(OPEN_STATES, None, (PERSON,), ("comment",)),
+    "set_priority": Move(OPEN_STATES, None, (LEAD,), ("priority", "reason")),
+}
+
+
+def standing(order: Order, actor: Actor) -> frozenset[str]:
+    """What ``actor`` is to this order: the roles, "person", and perhaps assignee or requester."""
+    if actor.kind != "person":
+        return frozenset({actor.kind})
+    places = {
+        ASSIGNEE: order.assignee == actor.name,
+        REQUESTER: order.requester == actor.name,
+    }
+    return actor.roles | {PERSON} | {place for place, held in places.items() if held}
+
+
+def legal_moves(order: Order, actor: Actor) -> list[str]:
+    """The moves this actor could make now, in the table's order: the buttons. A guard may ask for more."""
+    mine = standing(order, actor)
+    return [name for name, move in MOVES.items() if order.state in move.from_ and mine.intersection(move.who)]
+
+
+def check(order: Order, asked: Asked) -> Move:
+    """The move, if it may be made now; otherwise the refusal, in the order that people understand it."""
+
+    def refused(why: str, text: str) -> MoveRefusedError:
+        return MoveRefusedError(order.number, order.state, order.version, why, text)
+
+    name, fields = asked.name, asked.fields
+    if name not in MOVES:
+        raise FieldError(["move"], f"there is no move {name!r}; there are {', '.join(MOVES)}")
+    move = MOVES[name]
+    if order.state not in move.from_:
+        raise refused("illegal", f"{name} starts from {' or '.join(move.from_)}")
+    if not standing(order, asked.actor).intersection(move.who):
+        raise refused("role", f"{name} is for {' or '.join(move.who)}")
+    if asked.version != order.version:
+        raise refused("stale", f"it was changed meanwhile (version {order.version}, yours {asked.version})")
+    check_fields(name, move, fields)
+    for guard in move.guards:
+        if text := guard(order, asked.actor, fields):
+            raise refused("guard", text)
+    return move
+
+
+def check_fields(name: str, move: Move, fields: Mapping[str, Any]) -> None:
+    if missing := [n for n in move.needs if fields.get(n) in (None, "")]:
+        raise MissingFieldError(name, missing)
+    if unknown := sorted(set(fields) - set(move.needs) - set(move.may)):
+        raise FieldError(unknown, f"{name} takes no {', '.join(unknown)}")
+    for field, value in fields.items():
+        if value is not None and (problem := FIELDS[field].problem(value)):
+            raise FieldError([field], f"{field} {problem}")

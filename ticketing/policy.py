@@ -1,0 +1,70 @@
+"""The site's figures for orders: priority, due times, floods. A new policy affects new orders only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from ticketing.records import DAY, HOUR, MINUTE
+
+# severity → priority for criticality A, B, C
+PRIORITY: Mapping[int, tuple[int, int, int]] = {
+    4: (1, 1, 2),
+    3: (1, 2, 3),
+    2: (2, 3, 4),
+    1: (3, 4, 4),
+}
+MODEL_PRIORITY = 3  # what a model alone sees is inspected, not rushed
+
+
+def priority(severity: int, criticality: str, *, from_model: bool = False) -> int:
+    """How urgent an alarm is: severity × what the asset means to the plant.
+
+    ========  ==  ==  ==
+    severity  A   B   C
+    ========  ==  ==  ==
+    4         P1  P1  P2
+    3         P1  P2  P3
+    2         P2  P3  P4
+    1         P3  P4  P4
+    ========  ==  ==  ==
+    """
+    if from_model:
+        return MODEL_PRIORITY
+    return PRIORITY[severity]["ABC".index(criticality)]
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """How soon an order must be accepted and resolved, in ms."""
+
+    ack: int
+    resolve: int
+
+
+def default_targets() -> dict[int, Target]:
+    return {
+        1: Target(15 * MINUTE, 4 * HOUR),
+        2: Target(HOUR, DAY),
+        3: Target(8 * HOUR, 5 * DAY),
+        4: Target(DAY, 20 * DAY),
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """Times in ms. ``targets`` by priority; ``flood_*`` count new engine orders within ``flood_window``."""
+
+    targets: Mapping[int, Target] = field(default_factory=default_targets)
+    correlation_window: int = 600_000
+    flood_window: int = 600_000
+    flood_start: int = 10
+    flood_end: int = 5
+    repeat_window: int = 90 * DAY
+    urgent_repeats: int = 2
+    chronic_repeats: int = 3
+    self_clear_after: int = 30 * MINUTE
+    not_cleared_after: int = 30 * MINUTE  # running time
+    auto_close_after: int = 7 * DAY
+    auto_close_from: int = 3  # P3 and P4 only
+    mute_days: int = 7

@@ -1,0 +1,260 @@
+"""What goes in and out of the desk: plain frozen values. Times are UTC integer ms, money is integer fen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+MINUTE = 60_000
+HOUR = 60 * MINUTE
+DAY = 24 * HOUR
+
+
+class State(StrEnum):
+    """Where a work order stands; which way leads on is written in ``moves.MOVES``."""
+
+    NEW = "new"
+    ASSIGNED = "assigned"
+    IN_PROGRESS = "in_progress"
+    ON_HOLD = "on_hold"
+    RESOLVED = "resolved"
+    CLOSED = "closed"
+    CANCELLED = "cancelled"
+
+
+OPEN_STATES = tuple(s for s in State if s not in (State.CLOSED, State.CANCELLED))
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who does something: a person with roles, or one of our own hands (``ENGINE``, ``TIMER``)."""
+
+    name: str
+    roles: frozenset[str] = frozenset()
+    kind: str = "person"  # person | engine | timer
+
+
+ENGINE = Actor("engine", kind="engine")
+TIMER = Actor("timer", kind="timer")
+
+
+@dataclass(frozen=True, slots=True)
+class Asset:
+    """A machine that is maintained. ``criticality`` is A (production stops), B or C."""
+
+    code: str
+    asset_class: str
+    name_zh: str
+    name_en: str
+    parent: str | None = None
+    criticality: str = "B"
+    model: str = ""
+    serial: str = ""
+    retired: bool = False
+    running: bool | None = None  # None: nobody has said; counted as running
+
+
+@dataclass(frozen=True, slots=True)
+class OrderPolicy:
+    """What a rule says about its work orders (``[rule.x.work_order]``).
+
+    ``min_active`` maps severity to ms that the alarm must stay active before an order opens; a severity that
+    is named neither here nor in ``auto_open.MIN_ACTIVE`` opens none. ``occurrences`` alarms of the key within
+    ``window`` ms are needed too. After the repair the signal must stay normal for ``verify`` running ms.
+    """
+
+    key: str = "asset_failure_mode"  # asset_failure_mode | asset | rule_asset
+    min_active: Mapping[int, int] = field(default_factory=dict)
+    occurrences: int = 1
+    window: int = 0
+    verify: int = DAY
+    self_clear: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RaisedAlarm:
+    """An alarm episode that just became active, as the judge hands it over.
+
+    ``episode`` names it for ever (the same input gives the same name); ``since`` is when the limit was first
+    violated, ``at`` when the alarm became active. ``rule_body`` is the rule version's full text, kept once
+    per ``rule_hash``. ``from_model`` marks a rule on a model's score: its order opens as P3 "inspection".
+    """
+
+    episode: str
+    asset: str
+    failure_mode: str
+    severity: int  # 1 (notice) to 4 (danger)
+    at: int
+    since: int
+    rule_id: str
+    rule_hash: str
+    rule_body: str
+    title_zh: str
+    title_en: str
+    evidence: Mapping[str, Any]
+    policy: OrderPolicy = OrderPolicy()
+    mode: str = "live"  # live | shadow
+    suppression: str = "none"  # none | shelved | by_design | out_of_service
+    from_model: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What the desk made of an alarm or a timer.
+
+    ``kind`` for an alarm: opened, attached, correlated, recurred, muted, waiting, shadow, suppressed, flood,
+    known; from timers also self_cleared, verified, auto_closed, escalated. ``why`` is one English sentence.
+    """
+
+    kind: str
+    number: str | None
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """One alarm episode as the desk keeps it."""
+
+    episode: str
+    asset: str
+    failure_mode: str
+    fault_key: str
+    severity: int
+    since: int
+    raised_at: int
+    cleared_at: int | None
+    rule_id: str
+    rule_hash: str
+    title_zh: str
+    title_en: str
+    mode: str
+    suppression: str
+    from_model: bool
+    policy: OrderPolicy
+    decision: str
+    why: str
+    decided_at: int
+    ready_at: int | None  # from when it may open an order; None: it opens none
+    acked_at: int | None
+    acked_by: str | None
+    ack_note: str | None
+
+    @property
+    def active(self) -> bool:
+        """Whether it has not returned to normal yet."""
+        return self.cleared_at is None
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A work order as it stands. ``version`` counts its moves: hand it back with the next one."""
+
+    number: str
+    version: int
+    state: State
+    type: str  # condition | inspection | corrective | preventive | reinspection | flood
+    origin: str  # alarm | person | plan | import
+    source: str
+    asset: str | None
+    failure_mode: str | None
+    fault_key: str | None
+    title_zh: str
+    title_en: str
+    description: str
+    priority: int  # 1 (P1) to 4
+    severity_max: int
+    opened_at: int
+    first_seen_at: int
+    due_ack_at: int
+    due_resolve_at: int
+    requester: str | None
+    assignee: str | None
+    barred: str | None  # who may not be the assignee: a re-inspection is for somebody else
+    accepted_at: int | None
+    hold_reason: str | None
+    resolved_at: int | None
+    closed_at: int | None
+    symptom: str | None
+    mechanism: str | None
+    cause: str | None
+    remedy: str | None
+    detection: str | None
+    outcome: str | None
+    stop_kind: str | None
+    stars: int | None
+    level: int
+    reopen_count: int
+    occurrence_count: int
+    chronic: bool
+    self_clear: bool
+    verify_ms: int
+    verified_at: int | None
+    # facts beside the row
+    alarms: int = 0
+    alarms_active: int = 0
+    open_tasks: int = 0
+
+    @property
+    def open(self) -> bool:
+        """Whether somebody still has to do something about it."""
+        return self.state in OPEN_STATES
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One line of an order's history; ``payload`` holds the given ``fields`` and the columns ``set``."""
+
+    seq: int
+    number: str
+    at: int
+    actor: str
+    actor_kind: str
+    type: str
+    payload: Mapping[str, Any]
+    hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Why an alarm was raised, for ever as it was then. ``relation``: trigger, repeat, correlated, flood."""
+
+    episode: str
+    severity: int
+    at: int
+    relation: str
+    sha256: str
+    body: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """``number`` is ``kind`` of ``other``: recurrence_of, duplicate_of, merged_into, reinspects …"""
+
+    number: str
+    kind: str
+    other: str
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A step to do on an order; a mandatory one holds back ``resolve`` until it is done."""
+
+    number: str
+    seq: int
+    text_zh: str
+    text_en: str
+    kind: str  # check | number | text | photo | meter
+    mandatory: bool
+    done_at: int | None
+    done_by: str | None
+    value: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class EngineState:
+    """What the judge saved with the alarms it produced: its log position and its own bytes."""
+
+    cursor: int
+    blob: bytes

@@ -1,0 +1,60 @@
+"""A person saw something: the order that no alarm opened."""
+
+from __future__ import annotations
+
+from sqlalchemy import select
+
+from ticketing.auto_open import fault_key
+from ticketing.errors import FieldError, MissingFieldError, MoveRefusedError
+from ticketing.fields import FIELDS
+from ticketing.policy import priority as priority_of
+from ticketing.records import Actor, Order
+from ticketing.tables import work_order
+from ticketing.writing import Writing
+
+REPORTED_SEVERITY = 2  # how a report weighs where the person names no priority
+
+
+def open_order(
+    tx: Writing,
+    actor: Actor,
+    *,
+    at: int,
+    asset: str,
+    title: str,
+    description: str = "",
+    failure_mode: str | None = None,
+    priority: int | None = None,
+    key: str | None = None,
+) -> Order:
+    """A new order from a person; the same ``key`` again (a phone's offline queue) gives the same order."""
+    source = f"report:{actor.name}:{key}" if key else f"report:{actor.name}:{asset}:{at}"
+    sent = select(work_order.c.number).where(work_order.c.site == tx.site, work_order.c.source == source)
+    if (number := tx.connection.scalar(sent)) is not None:
+        return tx.order(number)
+    if not title.strip():
+        raise MissingFieldError("open", ["title"])
+    given = {"symptom": failure_mode, "priority": priority, "comment": description, "reason": title}
+    for field, value in given.items():
+        if value is not None and (problem := FIELDS[field].problem(value)):
+            raise FieldError([field], f"{field} {problem}")
+    machine = tx.asset(asset)
+    fault = fault_key(tx.site, asset, failure_mode, "", "asset_failure_mode") if failure_mode else None
+    if fault and (known := tx.open_order_for(fault)) is not None:
+        text = f"this fault of {asset} is already being worked on; comment there"
+        raise MoveRefusedError(known.number, known.state, known.version, "guard", text)
+    return tx.open_row(
+        at=at,
+        actor=actor,
+        source=source,
+        type="corrective",
+        origin="person",
+        asset=asset,
+        failure_mode=failure_mode,
+        fault_key=fault,
+        title_zh=title.strip(),
+        title_en=title.strip(),
+        description=description,
+        priority=priority or priority_of(REPORTED_SEVERITY, machine.criticality),
+        requester=actor.name,
+    )

@@ -1,0 +1,305 @@
+"""The tables. Keys are natural and begin with the site, so that many gateways can share one database.
+
+Times are UTC integer ms. What is JSON is canonical text (``events.canonical``): its bytes are hashed.
+The database keeps the promises: one open order per fault key, append-only events, closed orders for ever.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(referred_table_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+    }
+)
+
+
+def key(name: str) -> Column[str]:
+    return Column(name, String, primary_key=True)
+
+
+def to_order(column: str = "number") -> ForeignKeyConstraint:
+    return ForeignKeyConstraint(["site", column], ["work_order.site", "work_order.number"])
+
+
+def to_asset(column: str = "asset") -> ForeignKeyConstraint:
+    return ForeignKeyConstraint(["site", column], ["asset.site", "asset.code"])
+
+
+# One row per site; whoever writes locks it first, so the site's chain and its decisions have one order.
+site = Table(
+    "site",
+    metadata,
+    key("site"),
+    Column("head_seq", BigInteger, nullable=False),
+    Column("head_hash", String, nullable=False),
+    Column("flooding", Boolean, nullable=False),
+)
+
+number_series = Table(
+    "number_series",
+    metadata,
+    key("site"),
+    Column("year", Integer, primary_key=True, autoincrement=False),
+    Column("last", Integer, nullable=False),
+)
+
+engine_state = Table(
+    "engine_state",
+    metadata,
+    key("site"),
+    key("name"),
+    Column("cursor", BigInteger, nullable=False),
+    Column("blob", LargeBinary, nullable=False),
+)
+
+asset = Table(
+    "asset",
+    metadata,
+    key("site"),
+    key("code"),
+    Column("asset_class", String, nullable=False),
+    Column("name_zh", String, nullable=False),
+    Column("name_en", String, nullable=False),
+    Column("parent", String),
+    Column("criticality", String, nullable=False),
+    Column("model", String, nullable=False),
+    Column("serial", String, nullable=False),
+    Column("retired", Boolean, nullable=False),
+    Column("running", Boolean),
+    CheckConstraint("criticality IN ('A', 'B', 'C')", name="criticality"),
+)
+
+rule_version = Table(
+    "rule_version",
+    metadata,
+    key("site"),
+    key("rule_id"),
+    key("sha256"),
+    Column("body", Text, nullable=False),
+    Column("first_seen_at", BigInteger, nullable=False),
+)
+
+alarm = Table(
+    "alarm",
+    metadata,
+    key("site"),
+    key("episode"),
+    Column("asset", String, nullable=False),
+    Column("failure_mode", String, nullable=False),
+    Column("fault_key", String, nullable=False),
+    Column("severity", Integer, nullable=False),
+    Column("since", BigInteger, nullable=False),
+    Column("raised_at", BigInteger, nullable=False),
+    Column("cleared_at", BigInteger),
+    Column("rule_id", String, nullable=False),
+    Column("rule_hash", String, nullable=False),
+    Column("title_zh", String, nullable=False),
+    Column("title_en", String, nullable=False),
+    Column("mode", String, nullable=False),
+    Column("suppression", String, nullable=False),
+    Column("from_model", Boolean, nullable=False),
+    Column("policy", Text, nullable=False),
+    Column("decision", String, nullable=False),
+    Column("why", String, nullable=False),
+    Column("decided_at", BigInteger, nullable=False),
+    Column("ready_at", BigInteger),
+    Column("acked_at", BigInteger),
+    Column("acked_by", String),
+    Column("ack_note", String),
+    to_asset(),
+    ForeignKeyConstraint(
+        ["site", "rule_id", "rule_hash"],
+        ["rule_version.site", "rule_version.rule_id", "rule_version.sha256"],
+    ),
+    CheckConstraint("severity BETWEEN 1 AND 4", name="severity"),
+    Index("alarm_by_key", "site", "fault_key", "raised_at"),
+    Index("alarm_by_decision", "site", "decision", "decided_at"),
+    Index("alarm_by_time", "site", "raised_at"),
+)
+
+evidence = Table(
+    "evidence",
+    metadata,
+    key("site"),
+    key("episode"),
+    Column("severity", Integer, primary_key=True, autoincrement=False),
+    Column("at", BigInteger, nullable=False),
+    Column("sha256", String, nullable=False),
+    Column("body", Text, nullable=False),
+    ForeignKeyConstraint(["site", "episode"], ["alarm.site", "alarm.episode"]),
+)
+
+work_order = Table(
+    "work_order",
+    metadata,
+    key("site"),
+    key("number"),
+    Column("version", Integer, nullable=False),
+    Column("state", String, nullable=False),
+    Column("type", String, nullable=False),
+    Column("origin", String, nullable=False),
+    Column("source", String, nullable=False),
+    Column("asset", String),
+    Column("failure_mode", String),
+    Column("fault_key", String),
+    Column("title_zh", String, nullable=False),
+    Column("title_en", String, nullable=False),
+    Column("description", Text, nullable=False),
+    Column("priority", Integer, nullable=False),
+    Column("severity_max", Integer, nullable=False),
+    Column("opened_at", BigInteger, nullable=False),
+    Column("first_seen_at", BigInteger, nullable=False),
+    Column("due_ack_at", BigInteger, nullable=False),
+    Column("due_resolve_at", BigInteger, nullable=False),
+    Column("requester", String),
+    Column("assignee", String),
+    Column("barred", String),
+    Column("accepted_at", BigInteger),
+    Column("hold_reason", String),
+    Column("resolved_at", BigInteger),
+    Column("closed_at", BigInteger),
+    Column("symptom", String),
+    Column("mechanism", String),
+    Column("cause", String),
+    Column("remedy", String),
+    Column("detection", String),
+    Column("outcome", String),
+    Column("stop_kind", String),
+    Column("stars", Integer),
+    Column("level", Integer, nullable=False),
+    Column("reopen_count", Integer, nullable=False),
+    Column("occurrence_count", Integer, nullable=False),
+    Column("chronic", Boolean, nullable=False),
+    Column("self_clear", Boolean, nullable=False),
+    Column("verify_ms", BigInteger, nullable=False),
+    Column("verified_at", BigInteger),
+    to_asset(),
+    UniqueConstraint("site", "source"),
+    CheckConstraint(
+        "state IN ('new', 'assigned', 'in_progress', 'on_hold', 'resolved', 'closed', 'cancelled')",
+        name="state",
+    ),
+    CheckConstraint("priority BETWEEN 1 AND 4", name="priority"),
+    CheckConstraint("stars BETWEEN 1 AND 5", name="stars"),
+    Index("work_order_by_state", "site", "state", "priority", "opened_at"),
+    Index("work_order_by_asset", "site", "asset", "opened_at"),
+    Index("work_order_by_opening", "site", "opened_at"),
+)
+
+# The key holds the site already (it is hashed in), so the index is as narrow as it can be.
+Index(
+    "one_open_work_order",
+    work_order.c.fault_key,
+    unique=True,
+    sqlite_where=text("state NOT IN ('closed', 'cancelled')"),
+    postgresql_where=text("state NOT IN ('closed', 'cancelled')"),
+)
+
+wo_alarm = Table(
+    "wo_alarm",
+    metadata,
+    key("site"),
+    key("number"),
+    key("episode"),
+    Column("relation", String, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    to_order(),
+    ForeignKeyConstraint(["site", "episode"], ["alarm.site", "alarm.episode"]),
+    CheckConstraint("relation IN ('trigger', 'repeat', 'correlated', 'flood')", name="relation"),
+    Index("wo_alarm_by_episode", "site", "episode"),
+)
+
+wo_event = Table(
+    "wo_event",
+    metadata,
+    key("site"),
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("number", String, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("actor", String, nullable=False),
+    Column("actor_kind", String, nullable=False),
+    Column("type", String, nullable=False),
+    Column("payload", Text, nullable=False),
+    Column("hash", String, nullable=False),
+    to_order(),
+    Index("wo_event_by_order", "site", "number", "seq"),
+)
+
+wo_link = Table(
+    "wo_link",
+    metadata,
+    key("site"),
+    key("number"),
+    key("kind"),
+    key("other"),
+    to_order(),
+    ForeignKeyConstraint(
+        ["site", "other"], ["work_order.site", "work_order.number"], name="fk_wo_link_other"
+    ),
+    Index("wo_link_by_other", "site", "other"),
+)
+
+wo_task = Table(
+    "wo_task",
+    metadata,
+    key("site"),
+    key("number"),
+    Column("seq", Integer, primary_key=True, autoincrement=False),
+    Column("text_zh", String, nullable=False),
+    Column("text_en", String, nullable=False),
+    Column("kind", String, nullable=False),
+    Column("mandatory", Boolean, nullable=False),
+    Column("done_at", BigInteger),
+    Column("done_by", String),
+    Column("value", String),
+    to_order(),
+    CheckConstraint("kind IN ('check', 'number', 'text', 'photo', 'meter')", name="kind"),
+)
+
+# A key called a false alarm, per rule: silent until the time, or until severity or rule version change.
+mute = Table(
+    "mute",
+    metadata,
+    key("site"),
+    key("fault_key"),
+    key("rule_id"),
+    Column("rule_hash", String, nullable=False),
+    Column("severity", Integer, nullable=False),
+    Column("until", BigInteger, nullable=False),
+    Column("number", String, nullable=False),
+    Column("count", Integer, nullable=False),
+    to_order(),
+)
+
+# What falls due later. With an ``asset`` it counts running time: while the machine stands, due_at is null.
+timer = Table(
+    "timer",
+    metadata,
+    key("site"),
+    key("kind"),
+    key("subject"),
+    Column("due_at", BigInteger),
+    Column("left_ms", BigInteger),
+    Column("asset", String),
+    Index("timer_by_due", "site", "due_at"),
+)

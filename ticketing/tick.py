@@ -1,0 +1,68 @@
+"""What happens when a timer falls due: each acts at its own due time, however seldom we look."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from ticketing import timers
+from ticketing.auto_open import decide
+from ticketing.moves import Asked
+from ticketing.moving import make_move, start_auto_close
+from ticketing.records import TIMER, Decision, State
+from ticketing.timers import Due
+from ticketing.writing import Writing
+
+
+def serve(tx: Writing, now: int) -> list[Decision]:
+    """Let everything happen that fell due by ``now``, in the order of its time."""
+    before = len(tx.decisions)
+    while (due := timers.pop_due(tx, now)) is not None:
+        HANDLERS[due.kind](tx, due)
+    return tx.decisions[before:]
+
+
+def _held_long_enough(tx: Writing, due: Due) -> None:
+    alarm = tx.alarm(due.subject)
+    if alarm.active:
+        decide(tx, alarm, due.at)
+
+
+def _self_clear(tx: Writing, due: Due) -> None:
+    order = tx.order(due.subject)
+    touched = any(event.actor_kind == "person" for event in tx.timeline(order.number))
+    if order.state is State.NEW and not order.alarms_active and order.severity_max <= 2 and not touched:
+        make_move(tx, order, Asked("self_cleared", TIMER, order.version, due.at, {}))
+        tx.decisions.append(Decision("self_cleared", order.number, "normal again before anybody touched it"))
+
+
+def _verify(tx: Writing, due: Due) -> None:
+    order = tx.order(due.subject)
+    if order.state is not State.RESOLVED or order.alarms_active:
+        return
+    order = tx.change(order, at=due.at, actor=TIMER, kind="verified", columns={"verified_at": due.at})
+    tx.decisions.append(Decision("verified", order.number, "the signal stayed normal after the repair"))
+    start_auto_close(tx, order, due.at)
+
+
+def _not_cleared(tx: Writing, due: Due) -> None:
+    order = tx.order(due.subject)
+    if order.state is State.RESOLVED and order.alarms_active:
+        reason = {"reason": "the alarm did not clear"}
+        make_move(tx, order, Asked("recur", TIMER, order.version, due.at, reason))
+        tx.decisions.append(Decision("recurred", order.number, "the alarm did not clear after the repair"))
+
+
+def _auto_close(tx: Writing, due: Due) -> None:
+    order = tx.order(due.subject)
+    if order.state is State.RESOLVED:
+        make_move(tx, order, Asked("auto_close", TIMER, order.version, due.at, {}))
+        tx.decisions.append(Decision("auto_closed", order.number, "resolved, verified, and nobody objected"))
+
+
+HANDLERS: Mapping[str, Callable[[Writing, Due], None]] = {
+    "min_active": _held_long_enough,
+    "self_clear": _self_clear,
+    "verify": _verify,
+    "not_cleared": _not_cleared,
+    "auto_close": _auto_close,
+}
