@@ -1,0 +1,59 @@
+"""SQLite as the spool and the history use it: WAL, FULL, one writing connection for each file.
+
+pysqlite3 brings a SQLite without the WAL-reset bug (3.7.0 to 3.51.2); where it has no wheel the standard
+module serves, and the rule that one connection does all writes and checkpoints keeps us clear of that bug.
+"""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sqlite3 import Connection, DatabaseError
+    from sqlite3 import connect as _connect
+else:
+    try:
+        from pysqlite3.dbapi2 import Connection, DatabaseError
+        from pysqlite3.dbapi2 import connect as _connect
+    except ImportError:
+        from sqlite3 import Connection, DatabaseError
+        from sqlite3 import connect as _connect
+
+__all__ = ["Connection", "DatabaseError", "is_damage", "is_full", "reading", "writing"]
+
+
+def writing(path: Path) -> Connection:
+    """The one connection that writes and checkpoints ``path``; commits are durable when they return."""
+    connection = _connect(path, isolation_level=None, check_same_thread=False)
+    connection.execute("PRAGMA busy_timeout = 5000")
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA journal_size_limit = 4194304")
+    return connection
+
+
+def reading(path: Path) -> Connection:
+    """A connection that can only look; it neither makes the file nor writes to it."""
+    connection = _connect(
+        f"{path.absolute().as_uri()}?mode=rw", uri=True, isolation_level=None, check_same_thread=False
+    )
+    connection.execute("PRAGMA busy_timeout = 5000")
+    connection.execute("PRAGMA query_only = ON")
+    return connection
+
+
+def is_full(error: Exception) -> bool:
+    """Whether the disk (or the file's page quota) had no room."""
+    if isinstance(error, OSError):
+        return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    return "disk is full" in str(error)
+
+
+def is_damage(error: DatabaseError) -> bool:
+    """Whether the file's content is wrong, which trying again does not mend."""
+    return any(
+        words in str(error)
+        for words in ("malformed", "not a database", "decode to UTF-8", "not what was written")
+    )
