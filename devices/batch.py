@@ -31,6 +31,7 @@ class Reason(IntEnum):
     DECODE = 9
     SLOPE = 10
     FUTURE = 11
+    REFUSED = 12
 
 
 def bad(reason: Reason) -> int:

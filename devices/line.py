@@ -1,0 +1,358 @@
+"""The owner of one wire: when each unit is read, how often, and what if it fails. One task per line."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from operator import attrgetter
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from devices.batch import Batch, DeviceError, Emit, Reason, SignalSet, bad
+from devices.circuit import Budget, Circuit, Outage, State
+from devices.source import DeviceStatus, SourceStatus, Tally
+from devices.wire import LineDownError
+
+log = logging.getLogger(__name__)
+
+_COMM_LOST = bad(Reason.COMM_LOST)
+_SMOOTH = 0.1
+_REOPEN_FIRST, _REOPEN_LONGEST = 0.5, 5.0
+_LONGEST_SPREAD = 2.0  # seconds: no device waits longer for its first reading
+_DUE = attrgetter("due")
+
+
+@dataclass(frozen=True, slots=True)
+class Time:
+    """Clocks and a sleep: ``now`` in monotonic seconds, ``wall`` in UTC ns."""
+
+    now: Callable[[], float] = time.monotonic
+    wall: Callable[[], int] = time.time_ns
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a poll read: ``values`` and ``quality`` as in its batch; start and end in monotonic seconds."""
+
+    started: float
+    ended: float
+    values: NDArray[np.float64]
+    quality: NDArray[np.uint8]
+
+
+class Poll(Protocol):
+    """Points of one device that are read together, at one period."""
+
+    @property
+    def signals(self) -> SignalSet:
+        """The points' names; the last one is the device's "online"."""
+        ...
+
+    @property
+    def period(self) -> float:
+        """Seconds."""
+        ...
+
+    @property
+    def cost(self) -> float:
+        """Predicted seconds of line time."""
+        ...
+
+    async def read(self, retry: bool) -> Reading:
+        """Read once, with the unit's retries if ``retry``; raises DeviceError."""
+        ...
+
+
+class Unit(Protocol):
+    """One device on the line."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def polls(self) -> Sequence[Poll]: ...
+    @property
+    def patience(self) -> float:
+        """Seconds of line time that one attempt takes when nothing answers."""
+        ...
+
+    async def probe(self) -> None:
+        """One short question that any living unit answers; raises DeviceError."""
+        ...
+
+    def notes(self) -> tuple[str, ...]:
+        """Lasting findings, for people."""
+        ...
+
+
+class OwnedWire(Protocol):
+    """The line's wire."""
+
+    @property
+    def counts(self) -> Mapping[str, int]: ...
+    @property
+    def is_open(self) -> bool: ...
+    async def open(self) -> None: ...
+    def close(self) -> None: ...
+
+
+@dataclass(slots=True)
+class _Member:
+    """A unit with all that the line remembers of it."""
+
+    unit: Unit
+    circuit: Circuit = field(default_factory=Circuit)
+    outage: Outage = field(default_factory=Outage)
+    tally: Tally = field(default_factory=Tally)
+    since: int = 0
+    detail: str = ""
+    known: bool = False  # it has answered before
+
+    @property
+    def trusted(self) -> bool:
+        """Will it answer, as far as we know?"""
+        return self.known and self.circuit.state is State.HEALTHY
+
+
+@dataclass(slots=True)
+class _Slots:
+    """The fixed grid of one poll: ``origin + n * period``, by multiplication, so that nothing drifts."""
+
+    member: _Member
+    poll: Poll
+    origin: float
+    due: float
+    n: int = 0
+    last: float | None = None
+
+    def advance(self, slots: int = 1) -> None:
+        self.n += slots
+        self.due = self.origin + self.n * self.poll.period
+
+
+class Line:
+    """All devices on one wire, read in turn on fixed grids.
+
+    A slot that has passed its successor's due time is skipped and counted, never queued. ``start`` (0 to 1)
+    spreads lines over time; within a line polls follow each other as predicted, which leaves the rest of
+    the period free for probes of units that do not answer.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        kind: str,
+        wire: OwnedWire,
+        units: Sequence[Unit],
+        *,
+        start: float = 0.0,
+        clock: Time | None = None,
+        draw: Callable[[], float] = random.random,
+    ) -> None:
+        self.name, self.kind = name, kind
+        self._wire = wire
+        self._members = [_Member(unit) for unit in units]
+        self._start = start
+        self._clock = clock or Time()
+        self._draw = draw
+        self._budget = Budget(most=6 * max((unit.patience for unit in units), default=1.0))
+        self._outage = Outage()
+        self._detail = ""
+        self._reopen_at = float("-inf")
+        self._reopen_delay = _REOPEN_FIRST
+
+    async def run(self, emit: Emit) -> None:
+        """Read until cancelled; no fault of equipment ends it."""
+        started = self._clock.wall()
+        for member in self._members:
+            member.since = started
+        try:
+            await self._serve(emit)
+        finally:
+            self._wire.close()
+
+    def status(self) -> SourceStatus:
+        """How the line and its devices do now."""
+        return SourceStatus(
+            name=self.name,
+            kind=self.kind,
+            up=not self._detail,
+            detail=self._detail,
+            counts=dict(self._wire.counts),
+            devices=tuple(
+                DeviceStatus(
+                    name=member.unit.name,
+                    state=member.circuit.state.value,
+                    since=member.since,
+                    detail=member.detail,
+                    period=min(poll.period for poll in member.unit.polls),
+                    tally=member.tally,
+                    notes=member.unit.notes(),
+                )
+                for member in self._members
+            ),
+        )
+
+    async def _serve(self, emit: Emit) -> None:
+        grids = self._grids()
+        while True:
+            now = self._clock.now()
+            slots = _next(grids, now)
+            if slots.due > now:
+                await self._use(slots.due - now)
+                continue
+            self._take(slots, now)
+            await self._run(slots, emit)
+            slots.advance()
+
+    def _grids(self) -> list[_Slots]:
+        """Polls one after the other, each at the predicted end of the one before."""
+        grids: list[_Slots] = []
+        fastest = min(poll.period for member in self._members for poll in member.unit.polls)
+        at = self._clock.now() + self._start * min(fastest, _LONGEST_SPREAD)
+        for member in self._members:
+            for poll in member.unit.polls:
+                grids.append(_Slots(member, poll, origin=at, due=at))
+                at += poll.cost
+        return grids
+
+    def _take(self, slots: _Slots, now: float) -> None:
+        """Account for the slot that is due, and for those that went by while the line was busy."""
+        tally = slots.member.tally
+        missed = int((now - slots.due) / slots.poll.period)
+        if missed:
+            slots.advance(missed)
+            tally.expected += missed
+            tally.skip("late", missed)
+        tally.expected += 1
+        tally.worst_lateness = max(tally.worst_lateness, now - slots.due)
+
+    async def _run(self, slots: _Slots, emit: Emit) -> None:
+        member, poll = slots.member, slots.poll
+        reading = await self._attempt(member, poll)
+        wall = self._clock.wall()
+        if reading is None:
+            member.tally.failed += 1
+            size = len(poll.signals.names)
+            values, quality = np.full(size, np.nan), np.full(size, _COMM_LOST, dtype=np.uint8)
+            values[-1], quality[-1] = 0.0, 0
+            batch = Batch(poll.signals, wall, wall, values, quality)
+        else:
+            member.tally.read += 1
+            now = self._clock.now()
+            middle = (reading.started + reading.ended) / 2
+            self._measure(slots, reading, middle)
+            batch = Batch(
+                poll.signals, wall - round((now - middle) * 1e9), wall, reading.values, reading.quality
+            )
+        if not emit(batch):
+            member.tally.refused += 1
+
+    def _measure(self, slots: _Slots, reading: Reading, middle: float) -> None:
+        tally = slots.member.tally
+        tally.latency = _smooth(tally.latency, reading.ended - reading.started)
+        if slots.last is not None:
+            tally.achieved_period = _smooth(tally.achieved_period, middle - slots.last)
+        slots.last = middle
+
+    async def _attempt(self, member: _Member, poll: Poll) -> Reading | None:
+        """One poll of one unit; None if it gave nothing, which is then accounted for."""
+        state = member.circuit.state
+        if state is State.PARKED or not await self._ready():
+            return None
+        began = self._clock.now()
+        retry = state is State.HEALTHY and member.known and self._budget.left(began)
+        try:
+            reading = await poll.read(retry)
+        except DeviceError as error:
+            self._unit_failed(member, error, began)
+            return None
+        self._unit_answered(member)
+        return reading
+
+    async def _ready(self) -> bool:
+        """Is the wire open? Opens it, unless it is too early to try again."""
+        if self._wire.is_open:
+            return True
+        if self._clock.now() < self._reopen_at:
+            return False
+        try:
+            await self._wire.open()
+        except LineDownError as error:
+            self._reopen_at = self._clock.now() + self._reopen_delay * (0.75 + 0.5 * self._draw())
+            self._reopen_delay = min(_REOPEN_LONGEST, 2 * self._reopen_delay)
+            self._detail = str(error)
+            if self._outage.failed():
+                names = ", ".join(member.unit.name for member in self._members)
+                log.warning("line %s is down (%s): %s", self.name, names, error)
+            return False
+        self._reopen_delay = _REOPEN_FIRST
+        return True
+
+    def _unit_failed(self, member: _Member, error: DeviceError, began: float) -> None:
+        now = self._clock.now()
+        self._budget.spend(now - began)
+        member.detail = str(error)
+        before = member.circuit.state
+        member.circuit.failed(now, self._budget.left(now), self._draw())
+        if member.circuit.state is not before:
+            member.since = self._clock.wall()
+        if member.outage.failed():
+            log.warning("%s stopped answering: %s", member.unit.name, error)
+        if all(other.circuit.state is State.PARKED for other in self._members):
+            self._wire.close()  # nobody is disturbed, and a hung connection gets a fresh start
+
+    def _unit_answered(self, member: _Member) -> None:
+        member.known = True
+        self._detail = ""
+        if member.circuit.state is not State.HEALTHY:
+            member.since = self._clock.wall()
+            member.detail = ""
+        member.circuit.succeeded()
+        if attempts := member.outage.succeeded():
+            log.info("%s is back after %d failed attempts", member.unit.name, attempts)
+        if attempts := self._outage.succeeded():
+            log.info("line %s is back after %d failed attempts", self.name, attempts)
+
+    async def _use(self, free: float) -> None:
+        """Let ``free`` seconds pass, and use them for one parked unit whose time has come."""
+        now = self._clock.now()
+        parked = [member for member in self._members if member.circuit.state is State.PARKED]
+        for member in parked:
+            if member.circuit.wants_probe(now, free, member.unit.patience) and self._budget.left(now):
+                if await self._ready():
+                    await self._probe(member)
+                    return
+                break
+        for member in parked:  # wake up in time for the next probe, when polls are far apart
+            if now < member.circuit.probe_at < now + free:
+                free = member.circuit.probe_at - now
+        await self._clock.sleep(free)
+
+    async def _probe(self, member: _Member) -> None:
+        began = self._clock.now()
+        try:
+            await member.unit.probe()
+        except DeviceError as error:
+            self._unit_failed(member, error, began)
+        else:
+            self._unit_answered(member)
+
+
+def _next(grids: list[_Slots], now: float) -> _Slots:
+    """The slot to take next: the earliest, but units that will answer go before those that may not."""
+    earliest = min(grids, key=_DUE)
+    if earliest.due > now or earliest.member.trusted:
+        return earliest
+    waiting = (slots for slots in grids if slots.due <= now and slots.member.trusted)
+    return min(waiting, key=_DUE, default=earliest)
+
+
+def _smooth(old: float | None, new: float) -> float:
+    return new if old is None else old + _SMOOTH * (new - old)

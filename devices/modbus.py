@@ -1,0 +1,252 @@
+"""Modbus devices: their settings, and one unit as the line reads it."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from itertools import pairwise
+from typing import Annotated, Literal
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from devices.batch import signal_set
+from devices.line import Line, Reading, Time
+from devices.modbus_pdu import Question, RefusedError
+from devices.modbus_wire import ModbusWire, TcpWire
+from devices.plan import MOST_REGISTERS, Cost, Learned, plan
+from devices.register import BIT_TABLES, Block, Order, Register, Table, Type, compile_decoder, orders
+from devices.settings import DeviceSettings, LineSettings, NotNegative, PointName, Positive, Scaled
+from devices.wire import GarbledError, SilentError, tcp_opener
+
+log = logging.getLogger(__name__)
+
+_SECOND = timedelta(seconds=1)
+_ASK_AGAIN = 600.0  # seconds until an address that was refused is tried once more
+_GATEWAY_CODES = (10, 11)  # a bridge speaks for a unit that did not answer
+
+
+class ModbusTcpLine(LineSettings):
+    """One Modbus TCP endpoint; the units behind a bridge share it."""
+
+    kind: Literal["modbus-tcp"]
+    host: str = Field(min_length=1)
+    port: int = Field(default=502, ge=1, le=65535)
+    connect_timeout: Positive = timedelta(seconds=3)
+    connect_delay: NotNegative = timedelta()
+
+
+class ModbusPoint(Scaled):
+    """Where one signal stands in the device's map, and what its number means."""
+
+    address: int = Field(ge=0, le=65535)
+    table: Table = "holding"
+    type: Type | None = None
+    order: Order = "ABCD"
+    bit: int | None = Field(default=None, ge=0, le=15)
+    period: Positive | None = None
+
+    @model_validator(mode="after")
+    def _fits(self) -> ModbusPoint:
+        if self.table in BIT_TABLES:
+            if self.type not in (None, "bit") or self.bit is not None:
+                raise ValueError(f"a {self.table} is one bit by itself: leave out type and bit")
+            return self
+        if (self.type == "bit") != (self.bit is not None):
+            raise ValueError('type = "bit" and bit = 0..15 belong together (0 is the lowest)')
+        register = self.register()
+        if self.order not in orders(register.type):
+            suits = ", ".join(orders(register.type))
+            raise ValueError(f"order {self.order} does not suit {register.type}; one of {suits} would do")
+        if register.end > 65536:
+            raise ValueError(f"{register.type} at address {self.address} ends beyond 65535")
+        return self
+
+    def register(self) -> Register:
+        """The point as the decoder takes it."""
+        return Register(
+            address=self.address,
+            type=self.type or ("bit" if self.table in BIT_TABLES else "u16"),
+            table=self.table,
+            order=self.order,
+            bit=self.bit or 0,
+            scale=self.scale,
+            offset=self.offset,
+            sentinel=self.sentinel,
+            range=self.range,
+        )
+
+
+class ModbusDevice(DeviceSettings):
+    """One unit and the points to read from it."""
+
+    unit_id: int = Field(default=1, ge=0, le=255)
+    period: Positive = _SECOND
+    timeout: Positive = _SECOND
+    retries: int = Field(default=1, ge=0, le=10)
+    turn_around: NotNegative = timedelta()
+    max_registers: int = Field(default=MOST_REGISTERS, ge=1, le=MOST_REGISTERS)
+    points: Annotated[dict[PointName, ModbusPoint], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _points_stand_apart(self) -> ModbusDevice:
+        taken = sorted(
+            (point.table, point.address, point.register().end, name)
+            for name, point in self.points.items()
+            if point.bit is None
+        )
+        for (table, start, end, name), (next_table, next_start, next_end, other) in pairwise(taken):
+            same = (start, end) == (next_start, next_end)  # one register may well be two signals
+            if table == next_table and next_start < end and not same:
+                one, two = Block(table, start, end - start), Block(table, next_start, next_end - next_start)
+                raise ValueError(f"{name} ({one}) and {other} ({two}) overlap: correct an address or a type")
+        return self
+
+    def signals(self) -> tuple[str, ...]:
+        """The names of its points."""
+        return tuple(self.points)
+
+    def groups(self) -> dict[timedelta, dict[str, Register]]:
+        """Points by the period at which they are read, the fastest first."""
+        found: dict[timedelta, dict[str, Register]] = {}
+        for name, point in self.points.items():
+            found.setdefault(point.period or self.period, {})[name] = point.register()
+        return dict(sorted(found.items()))
+
+
+class ModbusUnit:
+    """One unit on a Modbus line."""
+
+    def __init__(
+        self, name: str, settings: ModbusDevice, wire: ModbusWire, cost: Cost, quiet: float = 0.0
+    ) -> None:
+        self.name = name
+        self.patience = settings.timeout.total_seconds() + cost.request + quiet
+        self._unit_id = settings.unit_id
+        self._timeout = settings.timeout.total_seconds()
+        self._pause = settings.turn_around.total_seconds()
+        self._retries = settings.retries
+        self.wire = wire
+        self.polls = [
+            ModbusPoll(self, points, period.total_seconds(), cost, settings.max_registers)
+            for period, points in settings.groups().items()
+        ]
+
+    async def ask(self, question: Question, retry: bool) -> bytes:
+        """The data of ``question``; raises RefusedError, or another DeviceError when there was no answer."""
+        attempts = 1 + self._retries if retry else 1
+        while True:
+            try:
+                answer = await self.wire.ask(self._unit_id, question.pdu, self._timeout, self._pause)
+                return question.data(answer)
+            except (SilentError, GarbledError) as error:
+                attempts -= 1
+                if not attempts:
+                    raise type(error)(f"{error} ({self._place(question)})") from None
+            except RefusedError as error:
+                if error.code in _GATEWAY_CODES:
+                    raise SilentError(f"{error} ({self._place(question)})") from None
+                raise
+
+    async def probe(self) -> None:
+        """Ask for the first block; a refusal is a sign of life too."""
+        with contextlib.suppress(RefusedError):
+            await self.ask(self.polls[0].first, retry=False)
+
+    def notes(self) -> tuple[str, ...]:
+        """What the unit refuses to give."""
+        return tuple(note for poll in self.polls for note in poll.notes())
+
+    def _place(self, question: Question) -> str:
+        return f"unit {self._unit_id}, {question.block}"
+
+
+class ModbusPoll:
+    """The points of one unit that share a period, and the requests that fetch them."""
+
+    def __init__(
+        self, unit: ModbusUnit, points: Mapping[str, Register], period: float, cost: Cost, limit: int
+    ) -> None:
+        self.signals = signal_set(unit.name, (*points, f"{unit.name}/online"))
+        self.period = period
+        self._unit = unit
+        self._registers = tuple(points.values())
+        self._line_cost, self._limit = cost, limit
+        self._learned: Learned | None = None  # most devices refuse nothing
+        self._ask_again = 0.0
+        self._compile(plan(self._registers, cost, limit))
+        self.first = self._questions[0]
+
+    @property
+    def cost(self) -> float:
+        """Predicted seconds of line time."""
+        return sum(self._line_cost.of(question.block) for question in self._questions)
+
+    async def read(self, retry: bool) -> Reading:
+        """See Poll; a block that the device refuses makes only its own points bad."""
+        if self._learned is not None and self._learned.unreadable and time.monotonic() > self._ask_again:
+            self._learned.doubt()
+            self._replan(self._learned)
+        answers: list[bytes] = []
+        refused: dict[int, RefusedError] = {}
+        started = 0.0
+        for number, question in enumerate(self._questions):
+            try:
+                answers.append(await self._unit.ask(question, retry))
+            except RefusedError as error:
+                refused[number] = error
+                answers.append(question.blank)
+            if not number:
+                started = self._unit.wire.sent_at
+        ended = time.monotonic()
+        count = len(self._registers)
+        values = np.empty(count + 1)
+        quality = np.zeros(count + 1, dtype=np.uint8)
+        values[count] = 1.0
+        data = answers[0] if len(answers) == 1 else b"".join(answers)
+        self._decoder.decode(data, values[:count], quality[:count], tuple(refused))
+        if refused:
+            self._learn(refused)
+        return Reading(started or ended, ended, values, quality)
+
+    def notes(self) -> tuple[str, ...]:
+        """What cannot be read, and why."""
+        return tuple(sorted(set(self._learned.unreadable.values()))) if self._learned else ()
+
+    def _learn(self, refused: Mapping[int, RefusedError]) -> None:
+        learned = self._learned or Learned()
+        changed = False
+        for number, error in refused.items():
+            if error.code not in (2, 3):
+                continue
+            block = self._questions[number].block
+            why = f"refuses {block}: {error}"
+            if learned.refused(block, self._registers, why):
+                log.warning("%s %s; its points stay bad, the rest is read", self._unit.name, why)
+                self._ask_again = time.monotonic() + _ASK_AGAIN
+            changed = True
+        if changed:
+            self._learned = learned
+            self._replan(learned)
+
+    def _replan(self, learned: Learned) -> None:
+        self._compile(learned.plan(self._registers, self._line_cost, self._limit))
+
+    def _compile(self, blocks: Sequence[Block]) -> None:
+        self._questions = [Question(block) for block in blocks]
+        self._decoder = compile_decoder(self._registers, tuple(blocks))
+
+
+def open_tcp(
+    name: str, line: ModbusTcpLine, devices: Mapping[str, ModbusDevice], clock: Time, start: float
+) -> Line:
+    """The line of one endpoint with its units; nothing is connected yet."""
+    opener = tcp_opener(
+        line.host, line.port, line.connect_timeout.total_seconds(), line.connect_delay.total_seconds()
+    )
+    wire = TcpWire(f"{line.host}:{line.port}", opener)
+    units = [ModbusUnit(device, settings, wire, Cost.network()) for device, settings in devices.items()]
+    return Line(name, line.kind, wire, units, start=start, clock=clock)

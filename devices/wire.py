@@ -1,0 +1,155 @@
+"""A wire that carries one question and its answer at a time, over a socket or a serial port."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from typing import TypeAlias, cast
+
+from devices.batch import DeviceError
+
+
+class LineDownError(DeviceError):
+    """The wire itself is gone: nothing on it can answer."""
+
+
+class SilentError(DeviceError):
+    """No answer in time."""
+
+
+class GarbledError(DeviceError):
+    """An answer came and cannot be read."""
+
+
+Opener: TypeAlias = Callable[[asyncio.Protocol], Awaitable[None]]
+
+
+class Wire(asyncio.Protocol):
+    """One open line. A protocol's framing is a subclass: it asks by ``_exchange`` and answers by ``_settle``.
+
+    Writing is possible only through the questions that a subclass knows. ``counts`` says what was odd.
+    """
+
+    def __init__(self, where: str, opener: Opener) -> None:
+        self.where = where
+        self.counts: Counter[str] = Counter()
+        self.sent_at = 0.0  # monotonic seconds of the last question
+        self._opener = opener
+        self._transport: asyncio.Transport | None = None
+        self._gone: asyncio.Future[None] | None = None  # until the last transport has said its last word
+        self._waiting: asyncio.Future[bytes] | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Is there something to talk through? A peer that hung up has closed the wire."""
+        return self._transport is not None
+
+    async def open(self) -> None:
+        """Open the wire; raises LineDownError in one clear sentence."""
+        self.close()
+        if self._gone is not None:
+            await self._gone
+        try:
+            await self._opener(self)
+        except BaseException:
+            self.close()
+            raise
+        if self._transport is None:
+            raise LineDownError(f"{self.where} hung up at once")
+        self.counts["opened"] += 1
+
+    def close(self) -> None:
+        """Close the wire; never raises."""
+        transport, self._transport = self._transport, None
+        if transport is not None:
+            transport.abort()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The transport is there."""
+        self._transport = cast(asyncio.Transport, transport)
+        self._gone = asyncio.get_running_loop().create_future()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The transport is gone: whoever waits for an answer hears it at once."""
+        self._transport = None
+        if self._gone is not None and not self._gone.done():
+            self._gone.set_result(None)
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_exception(LineDownError(f"{self.where} hung up" + (f": {exc}" if exc else "")))
+
+    async def _exchange(self, question: bytes, within: float) -> bytes:
+        """Write ``question`` and wait for ``_settle``; raises SilentError after ``within`` seconds."""
+        transport = self._transport
+        if transport is None:
+            raise LineDownError(f"{self.where} is not open")
+        loop = asyncio.get_running_loop()
+        waiting: asyncio.Future[bytes] = loop.create_future()
+        self._waiting = waiting
+        self.sent_at = time.monotonic()
+        transport.write(question)
+        timer = loop.call_later(within, self._expire, waiting, within)
+        try:
+            return await waiting
+        finally:
+            timer.cancel()
+            self._waiting = None
+
+    def _settle(self, answer: bytes) -> None:
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_result(answer)
+
+    def _spoil(self, why: str) -> None:
+        self.counts["garbled"] += 1
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_exception(GarbledError(why))
+
+    def _expire(self, waiting: asyncio.Future[bytes], within: float) -> None:
+        if not waiting.done():
+            self.counts["timeouts"] += 1
+            waiting.set_exception(SilentError(f"timeout after {within:.3g} s"))
+
+
+def tcp_opener(host: str, port: int, timeout: float, settle: float = 0.0) -> Opener:
+    """Opens a TCP connection; ``settle`` seconds are waited after it, for devices that need them."""
+
+    async def connect(protocol: asyncio.Protocol) -> None:
+        loop = asyncio.get_running_loop()
+        where = f"{host}:{port}"
+        try:
+            async with asyncio.timeout(timeout):
+                transport, _ = await loop.create_connection(lambda: protocol, host, port)
+        except TimeoutError:
+            raise LineDownError(f"cannot connect to {where}: no answer within {timeout:.3g} s") from None
+        except OSError as error:
+            raise LineDownError(f"cannot connect to {where}: {_reason(error)}") from error
+        _notice_dead_peer(transport)
+        if settle:
+            await asyncio.sleep(settle)
+
+    return connect
+
+
+def _reason(error: OSError) -> str:
+    if isinstance(error, ConnectionRefusedError):
+        return "connection refused (is the device on, and the port right?)"
+    if isinstance(error, socket.gaierror):
+        return "the host name is not known"
+    return error.strerror or str(error)
+
+
+def _notice_dead_peer(transport: asyncio.Transport) -> None:
+    """Let the kernel end a connection whose other side is gone without a word: within about 25 s."""
+    sock = transport.get_extra_info("socket")
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in (
+        ("TCP_KEEPIDLE", 10),
+        ("TCP_KEEPINTVL", 5),
+        ("TCP_KEEPCNT", 3),
+        ("TCP_USER_TIMEOUT", 20_000),
+    ):
+        with contextlib.suppress(OSError, AttributeError):  # not every platform has each
+            sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
