@@ -1,0 +1,233 @@
+"""A rule, and a rule bound to one asset: names resolved, numbers filled in, ready to be judged."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from rules.condition import Band, Gate, Test, Tree
+from rules.duration import nanoseconds
+from rules.expression import (
+    Arithmetic,
+    Closure,
+    Comparison,
+    Condition,
+    Name,
+    Operation,
+    Some,
+    closure,
+    names,
+    parse,
+)
+from rules.settings import RuleSettings
+
+Spans = Mapping[str, tuple[float, float] | None]
+
+
+class RuleError(ValueError):
+    """A rule that does not fit its asset; the text names both and says what would do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """One limit of a rule: ``severity`` once ``tree`` has held for ``on_delay`` ns."""
+
+    severity: int
+    tree: Tree
+    on_delay: int
+
+
+@dataclass(frozen=True, slots=True)
+class Feature:
+    """What a comparison looks at: an input as it is, or arithmetic over several."""
+
+    inputs: tuple[int, ...]
+    compute: Closure | None  # None: the input itself
+
+    def of(self, values: Sequence[float]) -> float:
+        """Its value for these inputs; NaN if one of them is unknown."""
+        return values[self.inputs[0]] if self.compute is None else float(self.compute(values))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Program:
+    """A rule with these parameters, compiled. Bindings with the same parameters share one."""
+
+    features: tuple[Feature, ...]
+    tests: tuple[Test, ...]
+    levels: tuple[Level, ...]
+    off_delay: int
+    max_gap: int
+    params: Mapping[str, float]
+    hash: str
+
+    def look(self, values: Sequence[float]) -> list[float]:
+        """The features for the values of the inputs."""
+        return [feature.of(values) for feature in self.features]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rule:
+    """A rule under its id; ``hash`` identifies the version, before any asset's own parameters."""
+
+    id: str
+    settings: RuleSettings
+    hash: str = field(init=False)
+    _programs: dict[str, Program] = field(init=False, default_factory=dict, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "hash", self.settings.content_hash)
+
+    def missing(self, quantities: Spans) -> list[str]:
+        """Quantities that the rule reads and an asset with ``quantities`` does not have."""
+        return sorted(set(self.settings.signals.values()) - quantities.keys())
+
+    def program(self, overrides: Mapping[str, float], spans: Spans) -> Program:
+        """The rule compiled with an asset's own parameters; raises RuleError."""
+        if unknown := sorted(overrides.keys() - self.settings.params.keys()):
+            known = ", ".join(self.settings.params) or "none"
+            raise RuleError(f"rule {self.id} has no parameter {unknown[0]}; it has: {known}")
+        params = {name: float(overrides.get(name, number)) for name, number in self.settings.params.items()}
+        used = (
+            {quantity: spans[quantity] for quantity in self.settings.signals.values()}
+            if self._reads_span
+            else {}
+        )
+        key = json.dumps([self.hash, params, used], sort_keys=True)
+        if key not in self._programs:
+            self._programs[key] = _Compiler(self, params, used).program(
+                hashlib.sha256(key.encode()).hexdigest()
+            )
+        return self._programs[key]
+
+    @property
+    def _reads_span(self) -> bool:
+        return self.settings.deadband_share is not None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Bound:
+    """One rule on one asset; ``inputs`` are the signals it reads, in the order of the rule's aliases."""
+
+    rule: Rule
+    asset: str
+    inputs: tuple[str, ...]
+    program: Program
+
+    @property
+    def hash(self) -> str:
+        """Identifies the rule's version together with the asset's parameters."""
+        return self.program.hash
+
+
+def bind(rule: Rule, asset: str, quantities: Spans, overrides: Mapping[str, float] | None = None) -> Bound:
+    """``rule`` on ``asset``, which has ``quantities`` (name → range, None: unknown); raises RuleError."""
+    if lacking := rule.missing(quantities):
+        known = ", ".join(sorted(quantities)) or "none"
+        raise RuleError(f"rule {rule.id} on {asset}: the asset has no quantity {lacking[0]}; it has: {known}")
+    try:
+        program = rule.program(overrides or {}, quantities)
+    except RuleError as error:
+        raise RuleError(f"{error} (asset {asset})") from None
+    return Bound(
+        rule, asset, tuple(f"{asset}/{quantity}" for quantity in rule.settings.signals.values()), program
+    )
+
+
+class _Compiler:
+    """Condition trees → numbered features and tests, each kept once."""
+
+    def __init__(self, rule: Rule, params: Mapping[str, float], spans: Spans) -> None:
+        self._rule = rule
+        self._settings = rule.settings
+        self._params = params
+        self._spans = spans
+        self._inputs = {alias: place for place, alias in enumerate(rule.settings.signals)}
+        self._features: dict[Arithmetic, Feature] = {}
+        self._tests: dict[Comparison, Test] = {}
+
+    def program(self, content_hash: str) -> Program:
+        settings = self._settings
+        levels = tuple(
+            Level(
+                when.severity,
+                self._tree(parse(when.expr, settings.signals, settings.params)),
+                nanoseconds(when.on_delay),
+            )
+            for when in settings.when
+        )
+        return Program(
+            tuple(self._features.values()),
+            tuple(self._tests.values()),
+            levels,
+            nanoseconds(settings.clear.off_delay),
+            nanoseconds(settings.quality.max_gap),
+            self._params,
+            content_hash,
+        )
+
+    def _tree(self, condition: Condition) -> Tree:
+        if isinstance(condition, Comparison):
+            if condition not in self._tests:
+                self._tests[condition] = self._test(condition)
+            return list(self._tests).index(condition)
+        return Gate(not isinstance(condition, Some), tuple(self._tree(part) for part in condition.parts))
+
+    def _test(self, found: Comparison) -> Test:
+        """``300 < n`` becomes ``n > 300``; with signals on both sides their difference is compared with 0."""
+        symbol, left, right = found.operator, found.left, found.right
+        if not self._signals(left):
+            left, right, symbol = right, left, _MIRRORED[symbol]
+        limit = closure(right, self._inputs, self._params)
+        looked_at = left if isinstance(limit, float) else Operation("-", (left, right))
+        threshold = limit if isinstance(limit, float) else 0.0
+        if not math.isfinite(threshold):
+            raise RuleError(
+                f'rule {self._rule.id}: the limit of "{found.text}" is not a number; is a parameter 0?'
+            )
+        signal = min(self._inputs[name] for name in self._signals(left))
+        deadband = self._deadband(signal)
+        return Test(
+            feature=self._feature(looked_at),
+            band=Band.of(symbol, threshold),
+            relaxed=Band.of(symbol, threshold, deadband),
+            deadband=deadband,
+            text=found.text,
+            operator=symbol,
+            signal=signal,
+            left=closure(left, self._inputs, self._params),
+            right=limit,
+        )
+
+    def _signals(self, side: Arithmetic) -> frozenset[str]:
+        return names(side) & self._inputs.keys()
+
+    def _feature(self, node: Arithmetic) -> int:
+        if node not in self._features:
+            used = tuple(sorted(self._inputs[name] for name in self._signals(node)))
+            compute = None if isinstance(node, Name) else closure(node, self._inputs, self._params)
+            if isinstance(compute, float):
+                raise RuleError(f"rule {self._rule.id}: a comparison never changes")
+            self._features[node] = Feature(used, compute)
+        return list(self._features).index(node)
+
+    def _deadband(self, signal: int) -> float:
+        written = self._settings.clear.deadband
+        if (share := self._settings.deadband_share) is not None:
+            quantity = list(self._settings.signals.values())[signal]
+            span = self._spans[quantity]
+            if span is None:
+                raise RuleError(f"rule {self._rule.id}: a deadband in % needs a range for {quantity}")
+            return share * (span[1] - span[0])
+        number = self._params[written] if isinstance(written, str) else written
+        if number < 0:
+            raise RuleError(
+                f"rule {self._rule.id}: the deadband {written} is {number:g} and must not be negative"
+            )
+        return number
+
+
+_MIRRORED = {">": "<", ">=": "<=", "<": ">", "<=": ">=", "==": "==", "!=": "!="}

@@ -1,0 +1,167 @@
+"""A rule as an engineer writes it: the TOML form, checked, with the defaults filled in."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from datetime import timedelta
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, field_validator, model_validator
+
+from rules.duration import Duration
+from rules.expression import GREATEST, RESERVED, parse
+from rules.failure_modes import FAILURE_MODES
+
+MINUTE = timedelta(minutes=1)
+_ALIAS = re.compile(r"[A-Za-z_][A-Za-z_0-9]{0,31}")
+_QUANTITY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
+_PERCENT = re.compile(r"(\d{1,2}(?:\.\d+)?) ?%")
+
+Severity = Annotated[int, Field(ge=1, le=4)]
+Param = Annotated[FiniteFloat, Field(ge=-GREATEST, le=GREATEST)]
+
+
+class _Form(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+
+class Scope(_Form):
+    """Which assets a rule watches: one class, or assets by name."""
+
+    asset_class: str | None = Field(default=None, alias="class")
+    assets: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Scope:
+        if (self.asset_class is None) == (not self.assets):
+            raise ValueError('a scope is either { class = "pump" } or { assets = ["pump-1"] }')
+        return self
+
+    def covers(self, asset: str, asset_class: str) -> bool:
+        """Whether the rule watches ``asset`` of class ``asset_class``."""
+        return asset in self.assets if self.assets else asset_class == self.asset_class
+
+
+class When(_Form):
+    """One limit: the alarm has ``severity`` once ``expr`` has held for ``on_delay``."""
+
+    severity: Severity
+    expr: str
+    on_delay: Duration = timedelta(0)
+
+
+class Clear(_Form):
+    """The way back: inside by ``deadband`` (number, parameter, or "2%" of the span) for ``off_delay``."""
+
+    deadband: Annotated[float, Field(ge=0, allow_inf_nan=False)] | str = 0.0
+    off_delay: Duration = timedelta(0)
+
+
+class Quality(_Form):
+    """A gap longer than ``max_gap`` between samples freezes timers; an input older than that is not good."""
+
+    max_gap: Annotated[Duration, Field(gt=timedelta(0))] = 5 * MINUTE
+
+
+class WorkOrder(_Form):
+    """When an alarm deserves a work order, and which one open order it belongs to."""
+
+    key: Literal["asset_failure_mode", "asset", "rule_asset"] = "asset_failure_mode"
+    min_active: dict[Severity, Duration] = Field(default_factory=dict)
+    verify: Duration = timedelta(hours=24)
+    self_clear: bool = True
+
+    def wait(self, severity: int) -> timedelta | None:
+        """How long an alarm must be active before it opens an order; None: it never does by itself."""
+        usual = {2: 10 * MINUTE, 3: MINUTE, 4: timedelta(0)}
+        return self.min_active.get(severity, usual.get(severity))
+
+
+class RuleSettings(_Form):
+    """``[rule.<id>]`` of rules.toml. rules/README.md explains every key with examples."""
+
+    failure_mode: str
+    scope: Scope
+    signals: Annotated[dict[str, str], Field(min_length=1, max_length=16)]
+    params: Annotated[dict[str, Param], Field(max_length=32)] = Field(default_factory=dict)
+    when: Annotated[tuple[When, ...], Field(min_length=1, max_length=8)]
+    clear: Clear = Clear()
+    quality: Quality = Quality()
+    work_order: WorkOrder = WorkOrder()
+    suppress_during_work: bool = True
+    mode: Literal["live", "shadow", "off"] = "live"
+    title_en: str = ""
+    title_zh: str = ""
+    note: str = ""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _plain_threshold(cls, form: object) -> object:
+        """``signal = "vib_rms"`` with ``above`` or ``below`` is short for a rule of one signal."""
+        if not isinstance(form, dict) or "signal" not in form:
+            return form
+        if clash := [key for key in ("signals", "when") if key in form]:
+            raise ValueError(f'"signal" is the short form and "{clash[0]}" the long one; use one of them')
+        rest = {
+            key: found
+            for key, found in form.items()
+            if key not in {"signal", "above", "below", "severity", "on_delay"}
+        }
+        limits = {key: form[key] for key in ("above", "below") if key in form}
+        if not limits:
+            raise ValueError('"signal" needs "above" or "below"')
+        more = {key: form[key] for key in ("on_delay",) if key in form}
+        signs = {"above": ">", "below": "<"}
+        when = [
+            {"severity": form.get("severity", 3), "expr": f"value {signs[key]} {key}", **more}
+            for key in limits
+        ]
+        return rest | {
+            "signals": {"value": form["signal"]},
+            "params": form.get("params", {}) | limits,
+            "when": when,
+        }
+
+    @field_validator("failure_mode")
+    @classmethod
+    def _known_mode(cls, found: str) -> str:
+        if found not in FAILURE_MODES:
+            raise ValueError(f'"{found}" is no failure mode; one of {", ".join(FAILURE_MODES)}')
+        return found
+
+    @field_validator("signals", "params")
+    @classmethod
+    def _names(cls, found: dict[str, object]) -> dict[str, object]:
+        for alias, quantity in found.items():
+            if not _ALIAS.fullmatch(alias) or alias in RESERVED:
+                raise ValueError(f'"{alias}" cannot be a name in an expression; use letters, digits and _')
+            if isinstance(quantity, str) and not _QUANTITY.fullmatch(quantity):
+                raise ValueError(f'"{quantity}" is no quantity of an asset, such as "vib_rms"')
+        return found
+
+    @model_validator(mode="after")
+    def _expressions(self) -> RuleSettings:
+        if both := self.signals.keys() & self.params.keys():
+            raise ValueError(f'"{min(both)}" is a signal and a parameter; give them different names')
+        for when in self.when:
+            parse(when.expr, self.signals, self.params)
+        deadband = self.clear.deadband
+        if isinstance(deadband, str) and deadband not in self.params and not _PERCENT.fullmatch(deadband):
+            raise ValueError(
+                f'clear.deadband: "{deadband}" is neither a parameter of the rule nor a share such as "2%"'
+            )
+        return self
+
+    @property
+    def deadband_share(self) -> float | None:
+        """The deadband as a share of the signal's span, if it is written as one."""
+        found = _PERCENT.fullmatch(self.clear.deadband) if isinstance(self.clear.deadband, str) else None
+        return float(found[1]) / 100 if found else None
+
+    @property
+    def content_hash(self) -> str:
+        """SHA-256 of everything that decides; titles and notes may change without making a new version."""
+        content = self.model_dump(mode="json", by_alias=True, exclude={"title_en", "title_zh", "note"})
+        return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

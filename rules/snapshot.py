@@ -1,0 +1,121 @@
+"""What a panel keeps over a restart, as JSON: states not at rest, last times, and the values still needed."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import astuple, dataclass
+from itertools import groupby
+from typing import Any
+
+from rules.episode import Phase, State, Timer, Transition, episode_name
+from rules.rule import Bound
+
+VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """One state with what names its rule, so that it can be ended in good order when the rule has gone."""
+
+    rule: str
+    rule_hash: str
+    hash: str
+    asset: str
+    mode: str
+    failure_mode: str
+    state: State
+
+    @classmethod
+    def of(cls, bound: Bound, state: State) -> Kept:
+        """The state of ``bound``."""
+        settings = bound.rule.settings
+        return cls(
+            bound.rule.id,
+            bound.rule.hash,
+            bound.hash,
+            bound.asset,
+            settings.mode,
+            settings.failure_mode,
+            state,
+        )
+
+    def withdrawn(self) -> Transition:
+        """The end of its episode, when the rule was changed or retired."""
+        state = self.state
+        assert state.active_since is not None
+        assert state.last is not None
+        name = episode_name(self.rule, self.rule_hash, self.asset, state.active_since)
+        return Transition(
+            "withdrawn", name, self.rule, self.rule_hash, self.mode, self.asset, self.failure_mode,
+            state.severity, state.last, state.active_since, state.reactivations, {}, {}, None,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """``times`` (UTC ns, None: never seen) as ``fold`` writes them, ``values`` by signal."""
+
+    states: Sequence[Kept]
+    times: Mapping[str, int | None]
+    values: Mapping[str, float]
+
+    def time(self, signal: str) -> int | None:
+        """When the signal's last sample was."""
+        return self.times[signal] if signal in self.times else self.times.get(asset_prefix(signal))
+
+
+def write(kept: Snapshot) -> bytes:
+    """The snapshot as compact JSON."""
+    document = {
+        "version": VERSION,
+        "states": [astuple(entry) for entry in kept.states],
+        "times": dict(kept.times),
+        "values": dict(kept.values),
+    }
+    return json.dumps(document, separators=(",", ":")).encode()
+
+
+def read(data: bytes) -> Snapshot:
+    """The snapshot that ``write`` made; raises ValueError for another version."""
+    document = json.loads(data)
+    if document.get("version") != VERSION:
+        raise ValueError(
+            f"the rule state is of version {document.get('version')}, this release reads {VERSION}"
+        )
+    states = [_kept(names, found) for *names, found in document["states"]]
+    return Snapshot(states, document["times"], document["values"])
+
+
+def _kept(names: list[str], state: list[Any]) -> Kept:
+    rule, rule_hash, content_hash, asset, mode, failure_mode = names
+    return Kept(rule, rule_hash, content_hash, asset, mode, failure_mode, _state(*state))
+
+
+def _state(phase: str, *rest: Any) -> State:
+    since, severity, active_since, reactivations, cause, peak, levels, leaving, last = rest
+    return State(
+        Phase(phase), since, severity, active_since, reactivations, cause, peak,
+        tuple(_timer(level) for level in levels), _timer(leaving), last,
+    )  # fmt: skip
+
+
+def _timer(found: list[Any] | None) -> Timer | None:
+    return Timer(*found) if found is not None else None
+
+
+def fold(times: Mapping[str, int | None]) -> dict[str, int | None]:
+    """One time per asset (``"pump-1/"``), which is read at once, and one per signal where it differs."""
+    folded: dict[str, int | None] = {}
+    for asset, members in groupby(sorted(times), key=asset_prefix):
+        found = {name: times[name] for name in members}
+        usual = Counter(found.values()).most_common(1)[0][0]
+        folded[asset] = usual
+        folded.update({name: time for name, time in found.items() if time != usual})
+    return folded
+
+
+def asset_prefix(signal: str) -> str:
+    """``"pump-1/"`` of ``"pump-1/vib_rms"``."""
+    return signal[: signal.rfind("/") + 1]
