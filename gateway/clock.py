@@ -28,7 +28,10 @@ class Clock:
         self._wall, self._monotonic = wall, monotonic
         now = wall()
         if now <= floor:
-            log.warning("the clock stands %.0f s before the newest stored sample; going on after that", (floor - now) / 1e9)
+            log.warning(
+                "the clock stands %.0f s before the newest stored sample; going on after that",
+                (floor - now) / 1e9,
+            )
             now = floor + 1_000_000_000
         self._offset = now - monotonic()
         self.behind = 0.0  # seconds that the wall clock stands before ours; not 0: somebody should look
@@ -37,14 +40,16 @@ class Clock:
         """UTC in ns; never less than before."""
         ours = self._monotonic() + self._offset
         ahead = self._wall() - ours
-        if ahead > 0:
-            if ahead > _STEP and not self.behind:
-                log.warning("the wall clock was set forward by %.1f s", ahead / 1e9)
-            self._offset += ahead
-            ours += ahead
-            self.behind = 0.0
-        elif ahead < -_STEP:
+        if ahead < -_STEP:
             if not self.behind:
-                log.warning("the wall clock was set back by %.1f s; sample times go on until it catches up", -ahead / 1e9)
+                log.warning(
+                    "the wall clock was set back by %.1f s; sample times go on until it catches up",
+                    -ahead / 1e9,
+                )
             self.behind = -ahead / 1e9
-        return ours
+            return ours
+        if ahead > _STEP and not self.behind:
+            log.warning("the wall clock was set forward by %.1f s", ahead / 1e9)
+        self.behind = 0.0
+        self._offset += max(0, ahead)
+        return ours + max(0, ahead)

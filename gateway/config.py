@@ -21,14 +21,80 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from devices.kinds import KINDS, DeviceSettings, LineSettings
 from gateway.spool import SpoolSettings
-from models.settings import ModelSettings
-from rules.settings import RuleSettings
+from models.settings import MODEL_KINDS, ModelSettings
+from rules import Rule, RuleError, RuleSettings, bind
 
 FILES = ("site.toml", "assets.toml", "devices.toml", "rules.toml", "models.toml", "people.toml")
 UNITS = frozenset(
-    "1 % A Ah Hz J K L L/h L/min N Nm Pa V VA W Wh bar cP count degC degF dB g h kA kHz kPa kV kVA kVAh kW kWh kg kg/h "
-    "kvar kvarh m m/s m/s2 m3 m3/h mA mPa.s mS/cm mV mbar mg/L min mm mm/s mol/L MPa MW MWh NTU ppm pH rad rpm s t t/h um "
-    "var varh uS/cm".split()
+    [
+        "1",
+        "%",
+        "A",
+        "Ah",
+        "Hz",
+        "J",
+        "K",
+        "L",
+        "L/h",
+        "L/min",
+        "N",
+        "Nm",
+        "Pa",
+        "V",
+        "VA",
+        "W",
+        "Wh",
+        "bar",
+        "cP",
+        "count",
+        "degC",
+        "degF",
+        "dB",
+        "g",
+        "h",
+        "kA",
+        "kHz",
+        "kPa",
+        "kV",
+        "kVA",
+        "kVAh",
+        "kW",
+        "kWh",
+        "kg",
+        "kg/h",
+        "kvar",
+        "kvarh",
+        "m",
+        "m/s",
+        "m/s2",
+        "m3",
+        "m3/h",
+        "mA",
+        "mPa.s",
+        "mS/cm",
+        "mV",
+        "mbar",
+        "mg/L",
+        "min",
+        "mm",
+        "mm/s",
+        "mol/L",
+        "MPa",
+        "MW",
+        "MWh",
+        "NTU",
+        "ppm",
+        "pH",
+        "rad",
+        "rpm",
+        "s",
+        "t",
+        "t/h",
+        "um",
+        "var",
+        "varh",
+        "uS/cm",
+    ]
 )
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -145,9 +211,9 @@ class Site:
 
     folder: Path
     site: SiteSettings
-    spool: SpoolSettings = SpoolSettings()
-    store: LocalStore | InfluxSettings = LocalStore()
-    web: WebSettings = WebSettings()
+    spool: SpoolSettings = field(default_factory=SpoolSettings)
+    store: LocalStore | InfluxSettings = field(default_factory=LocalStore)
+    web: WebSettings = field(default_factory=WebSettings)
     classes: Mapping[str, AssetClass] = field(default_factory=dict)
     assets: Mapping[str, Asset] = field(default_factory=dict)
     lines: Mapping[str, LineSettings] = field(default_factory=dict)
@@ -160,6 +226,11 @@ class Site:
     def state(self) -> Path:
         """The state folder: systemd's, or the site file's (relative to the site folder)."""
         return Path(os.environ.get("STATE_DIRECTORY") or self.folder / self.site.state)
+
+    @property
+    def core(self) -> str:
+        """The ticket core's database: PostgreSQL, or SQLite in the state folder."""
+        return self.site.core.get_secret_value() if self.site.core else str(self.state / "core.db")
 
     def class_of(self, asset: str) -> str:
         """The asset's class; ``device`` for what is talked to but not maintained."""
@@ -198,7 +269,9 @@ class _Reader:
 
     def build(self) -> Site | None:
         if not (self.folder / "site.toml").is_file():
-            self.wrong(str(self.folder), "", "no site.toml there", "name a site folder, such as examples/demo")
+            self.wrong(
+                str(self.folder), "", "no site.toml there", "name a site folder, such as examples/demo"
+            )
             return None
         tree = {file: self.read(file) for file in FILES}
         head, assets, devices = tree["site.toml"], tree["assets.toml"], tree["devices.toml"]
@@ -210,7 +283,9 @@ class _Reader:
         self.only(tree["people.toml"], "people.toml", {"person"})
         settings = self.form(SiteSettings, head.get("site", {}), "site.toml", "site")
         store_form = InfluxSettings if head.get("store", {}).get("kind") == "influxdb" else LocalStore
-        lines = self.lines(devices)
+        lines = self.table(
+            {kind: entry.line for kind, entry in KINDS.items()}, devices, "devices.toml", "line"
+        )
         read: dict[str, Any] = {
             "spool": self.form(SpoolSettings, head.get("spool", {}), "site.toml", "spool"),
             "store": self.form(store_form, head.get("store", {}), "site.toml", "store"),
@@ -218,9 +293,9 @@ class _Reader:
             "classes": self.table(AssetClass, assets, "assets.toml", "class"),
             "assets": self.table(Asset, assets, "assets.toml", "asset"),
             "lines": lines,
-            "devices": self.devices(devices, lines),
+            "devices": self.devices(devices),
             "rules": self.table(RuleSettings, tree["rules.toml"], "rules.toml", "rule"),
-            "models": self.table(ModelSettings, tree["models.toml"], "models.toml", "model"),
+            "models": self.table(MODEL_KINDS, tree["models.toml"], "models.toml", "model"),
             "people": self.table(Person, tree["people.toml"], "people.toml", "person"),
         }
         if settings is None or any(value is None for value in read.values()):
@@ -252,7 +327,9 @@ class _Reader:
         if not isinstance(value, dict):
             return value
         if set(value) == {"env"} and isinstance(value["env"], str):
-            return self.secret(os.environ.get(value["env"]), file, key, f"environment variable {value['env']} unset")
+            return self.secret(
+                os.environ.get(value["env"]), file, key, f"environment variable {value['env']} unset"
+            )
         if set(value) == {"file"} and isinstance(value["file"], str):
             path = self.folder / value["file"]
             text = path.read_text(encoding="utf-8").strip() if path.is_file() else None
@@ -278,44 +355,45 @@ class _Reader:
             return None
 
     def refused(self, form: type[BaseModel], item: Any, file: str, key: str) -> None:
-        path = ".".join([key, *(str(part) for part in item["loc"] if part != "function-after")])
-        kind, context = item["type"], item.get("ctx", {})
-        if kind == "extra_forbidden":
-            allowed = {field.alias or name for name, field in form.model_fields.items()}
-            self.wrong(file, path, "an unknown key", _did_you_mean(str(item["loc"][-1]), allowed))
-        elif kind == "missing":
-            self.wrong(file, path, "nothing", "this key is needed")
-        elif kind.startswith("time_delta"):
-            self.wrong(file, path, repr(item["input"]), 'a duration such as "500ms", "5s", "10m", "2h" or "1d" would do')
-        elif kind == "value_error":
-            self.wrong(file, path, _short(item["input"]), str(context.get("error", item["msg"])))
-        else:
-            self.wrong(file, path, _short(item["input"]), item["msg"][:1].lower() + item["msg"][1:])
+        """One of pydantic's findings in our words."""
+        path = ".".join([key, *map(str, item["loc"])])
+        kind, found, last = item["type"], _short(item["input"]), str((*item["loc"], "")[-2])
+        match kind:
+            case "extra_forbidden":
+                known = {field.alias or name for name, field in form.model_fields.items()}
+                self.wrong(file, path, "an unknown key", _did_you_mean(last, known))
+            case "missing":
+                self.wrong(file, path, "nothing", "this key is needed")
+            case "value_error":
+                self.wrong(file, path, found, str(item["ctx"]["error"]))
+            case _ if kind.startswith("time_delta"):
+                self.wrong(
+                    file, path, found, 'a duration such as "500ms", "5s", "10m", "2h" or "1d" would do'
+                )
+            case _:
+                self.wrong(file, path, found, item["msg"][:1].lower() + item["msg"][1:])
 
-    def table(self, form: type[F], tree: dict[str, Any], file: str, name: str) -> dict[str, F] | None:
-        """``[name.<id>]`` tables, each as ``form``; None when one of them is wrong."""
+    def table(
+        self, form: type[F] | Mapping[str, type[F]], tree: dict[str, Any], file: str, name: str
+    ) -> dict[str, F] | None:
+        """``[name.<id>]`` tables, each as ``form`` or as its ``kind`` asks; None when one of them is wrong."""
         found: dict[str, F] = {}
         entries = tree.get(name, {})
         if not isinstance(entries, dict):
             self.wrong(file, name, _short(entries), f"tables [{name}.<id>] would do")
             return None
         for key, data in entries.items():
-            entry = self.form(form, data, file, f"{name}.{key}")
+            chosen = form if isinstance(form, type) else self.chosen(form, data, file, f"{name}.{key}")
+            entry = chosen and self.form(chosen, data, file, f"{name}.{key}")
             if entry is not None:
                 found[key] = entry
         return found if len(found) == len(entries) else None
 
-    def lines(self, tree: dict[str, Any]) -> dict[str, LineSettings] | None:
-        found: dict[str, LineSettings] = {}
-        for name, data in tree.get("line", {}).items():
-            kind = data.get("kind") if isinstance(data, dict) else None
-            if kind not in KINDS:
-                self.wrong("devices.toml", f"line.{name}.kind", repr(kind), f"one of {', '.join(KINDS)} would do")
-                continue
-            line = self.form(KINDS[kind].line, data, "devices.toml", f"line.{name}")
-            if line is not None:
-                found[name] = line
-        return found if len(found) == len(tree.get("line", {})) else None
+    def chosen(self, forms: Mapping[str, type[F]], data: Any, file: str, key: str) -> type[F] | None:
+        kind = data.get("kind") if isinstance(data, dict) else None
+        if kind not in forms:
+            self.wrong(file, f"{key}.kind", repr(kind), f"one of {', '.join(forms)} would do")
+        return forms.get(str(kind))
 
     def devices(self, tree: dict[str, Any]) -> dict[str, DeviceSettings] | None:
         """Each device by the form that its line's kind asks for."""
@@ -324,7 +402,9 @@ class _Reader:
         for name, data in tree.get("device", {}).items():
             line = data.get("line") if isinstance(data, dict) else None
             if line not in lines:
-                self.wrong("devices.toml", f"device.{name}.line", repr(line), _did_you_mean(str(line), set(lines)))
+                self.wrong(
+                    "devices.toml", f"device.{name}.line", repr(line), _did_you_mean(str(line), set(lines))
+                )
                 continue
             kind = lines[line].get("kind")
             if kind not in KINDS:
@@ -343,15 +423,35 @@ def _check_assets(site: Site, wrong: Wrong) -> None:
         for quantity, signal in kind.signals.items():
             if signal.unit not in UNITS:
                 key = f"class.{name}.signals.{quantity}.unit"
-                wrong("assets.toml", key, repr(signal.unit), _did_you_mean(signal.unit, UNITS, "a unit such as mm/s, degC, bar"))
+                wrong(
+                    "assets.toml",
+                    key,
+                    repr(signal.unit),
+                    _did_you_mean(signal.unit, UNITS, "a unit such as mm/s, degC, bar"),
+                )
     for name, asset in site.assets.items():
         key = f"asset.{name}"
         if not _ASSET_ID.fullmatch(name):
-            wrong("assets.toml", key, repr(name), "lower-case letters, digits, '-', '_' and '.' would do (64 at most)")
+            wrong(
+                "assets.toml",
+                key,
+                repr(name),
+                "lower-case letters, digits, '-', '_' and '.' would do (64 at most)",
+            )
         if asset.asset_class not in site.classes:
-            wrong("assets.toml", f"{key}.class", repr(asset.asset_class), _did_you_mean(asset.asset_class, set(site.classes)))
+            wrong(
+                "assets.toml",
+                f"{key}.class",
+                repr(asset.asset_class),
+                _did_you_mean(asset.asset_class, set(site.classes)),
+            )
         if asset.parent is not None and asset.parent not in site.assets:
-            wrong("assets.toml", f"{key}.parent", repr(asset.parent), _did_you_mean(asset.parent, set(site.assets)))
+            wrong(
+                "assets.toml",
+                f"{key}.parent",
+                repr(asset.parent),
+                _did_you_mean(asset.parent, set(site.assets)),
+            )
         elif name in _ancestors(site, name):
             wrong("assets.toml", f"{key}.parent", repr(asset.parent), "an asset cannot stand below itself")
         for rule in asset.params.keys() - site.rules.keys():
@@ -371,19 +471,39 @@ def _check_points(site: Site, wrong: Wrong) -> None:
     reader: dict[str, str] = {}
     for name, device in site.devices.items():
         if name in site.assets:
-            wrong("devices.toml", f"device.{name}", repr(name), "an asset has this name; give the device another")
+            wrong(
+                "devices.toml",
+                f"device.{name}",
+                repr(name),
+                "an asset has this name; give the device another",
+            )
         for signal in device.signals():
             key = f'device.{name}.points."{signal}"'
             if _is_pattern(signal):
                 continue
             asset = signal.partition("/")[0]
             if asset not in site.assets:
-                wrong("devices.toml", key, repr(asset), "no such asset; " + _did_you_mean(asset, set(site.assets)))
+                wrong(
+                    "devices.toml",
+                    key,
+                    repr(asset),
+                    "no such asset; " + _did_you_mean(asset, set(site.assets)),
+                )
             elif site.assets[asset].asset_class in site.classes and site.signal(signal) is None:
                 known = site.classes[site.assets[asset].asset_class].signals
-                wrong("devices.toml", key, repr(signal.partition("/")[2]), _did_you_mean(signal.partition("/")[2], set(known)))
+                wrong(
+                    "devices.toml",
+                    key,
+                    repr(signal.partition("/")[2]),
+                    _did_you_mean(signal.partition("/")[2], set(known)),
+                )
             if signal in reader:
-                wrong("devices.toml", key, f"read by {reader[signal]} too", "one device reads a signal; rename or remove one")
+                wrong(
+                    "devices.toml",
+                    key,
+                    f"read by {reader[signal]} too",
+                    "one device reads a signal; rename or remove one",
+                )
             reader[signal] = name
 
 
@@ -392,12 +512,28 @@ def _is_pattern(signal: str) -> bool:
 
 
 def _check_rules(site: Site, wrong: Wrong) -> None:
-    for name, rule in site.rules.items():
-        _check_scope(site, rule.scope, "rules.toml", f"rule.{name}.scope", wrong)
-        for asset in scoped(site, rule.scope):
-            known = quantities(site, asset)
-            for missing in set(rule.signals.values()) - known:
-                wrong("rules.toml", f"rule.{name}.signals", f"{missing!r} (for {asset})", _did_you_mean(missing, known))
+    for name, settings in site.rules.items():
+        key, rule = f"rule.{name}", Rule(name, settings)
+        _check_scope(site, settings.scope, "rules.toml", f"{key}.scope", wrong)
+        for asset in scoped(site, settings.scope):
+            known = spans(site, asset)
+            if missing := rule.missing(known):
+                wrong(
+                    "rules.toml",
+                    f"{key}.signals",
+                    f"{missing[0]!r} (for {asset})",
+                    _did_you_mean(missing[0], set(known)),
+                )
+                continue
+            try:
+                bind(rule, asset, known, overrides(site, asset, name))
+            except RuleError as error:
+                wrong(
+                    "assets.toml" if overrides(site, asset, name) else "rules.toml",
+                    key,
+                    f"a misfit on {asset}",
+                    str(error),
+                )
 
 
 def _check_models(site: Site, wrong: Wrong) -> None:
@@ -406,13 +542,19 @@ def _check_models(site: Site, wrong: Wrong) -> None:
         for asset in scoped(site, model.scope):
             known = quantities(site, asset)
             for missing in set(model.signals) - known:
-                wrong("models.toml", f"model.{name}.signals", f"{missing!r} (for {asset})", _did_you_mean(missing, known))
+                wrong(
+                    "models.toml",
+                    f"model.{name}.signals",
+                    f"{missing!r} (for {asset})",
+                    _did_you_mean(missing, known),
+                )
 
 
 def _check_scope(site: Site, scope: Any, file: str, key: str, wrong: Wrong) -> None:
     known_classes = {*site.classes, "device"}
-    if scope.asset_class is not None and scope.asset_class not in known_classes:
-        wrong(file, f"{key}.class", repr(scope.asset_class), _did_you_mean(scope.asset_class, known_classes))
+    wanted = scope.asset_class
+    if wanted is not None and wanted not in known_classes:
+        wrong(file, f"{key}.class", repr(wanted), _did_you_mean(wanted, known_classes))
     for asset in scope.assets or ():
         if asset not in site.assets and asset not in site.devices:
             wrong(file, f"{key}.assets", repr(asset), _did_you_mean(asset, {*site.assets, *site.devices}))
@@ -435,8 +577,22 @@ def quantities(site: Site, asset: str) -> set[str]:
     known = set(kind.signals) if kind else set()
     for model in site.models.values():
         if asset in scoped(site, model.scope):
-            known.update(model.outputs())
+            known.update(model.outputs(sorted(known)))
     return known
+
+
+def spans(site: Site, asset: str) -> dict[str, tuple[float, float] | None]:
+    """The asset's quantities with their ranges, None where unknown."""
+    found: dict[str, tuple[float, float] | None] = dict.fromkeys(sorted(quantities(site, asset)))
+    if asset in site.assets and site.assets[asset].asset_class in site.classes:
+        signals = site.classes[site.assets[asset].asset_class].signals
+        found.update({quantity: signal.range for quantity, signal in signals.items()})
+    return found
+
+
+def overrides(site: Site, asset: str, rule: str) -> Mapping[str, float]:
+    """The asset's own numbers for the rule's parameters."""
+    return site.assets[asset].params.get(rule, {}) if asset in site.assets else {}
 
 
 def _short(value: object) -> str:

@@ -72,4 +72,3 @@ class ControlServer:
 async def _send(writer: asyncio.StreamWriter, item: Any) -> None:
     writer.write(json.dumps(item, separators=(",", ":"), ensure_ascii=False).encode() + b"\n")
     await writer.drain()
-

@@ -50,7 +50,7 @@ def report(
 
 
 def problems(body: Mapping[str, Any]) -> list[dict[str, str]]:
-    """``[{"what", "detail", "remedy"}]``: ``what`` and ``remedy`` are gettext keys, ``detail`` names the part and the cause."""
+    """``[{"what", "detail", "remedy"}]``: ``what`` and ``remedy`` are gettext keys, ``detail`` names part and cause."""
     found = []
 
     def say(what: str, detail: str, remedy: str) -> None:
@@ -58,20 +58,48 @@ def problems(body: Mapping[str, Any]) -> list[dict[str, str]]:
 
     for source in body["sources"]:
         if not source["up"]:
-            say("Line is down", f"{source['name']}: {source['detail']}", "Check cable, power and address of the line.")
+            say(
+                "Line is down",
+                f"{source['name']}: {source['detail']}",
+                "Check cable, power and address of the line.",
+            )
         for device in source["devices"]:
             if source["up"] and device["state"] == "parked":
-                say("Device does not answer", f"{device['name']}: {device['detail']}", "Check the device's power and unit id.")
+                say(
+                    "Device does not answer",
+                    f"{device['name']}: {device['detail']}",
+                    "Check the device's power and unit id.",
+                )
     spool, store, judge = body["spool"], body["store"], body["judge"]
     if spool["bytes"] > _FULL * spool["max_bytes"]:
         full = f"{spool['bytes'] / spool['max_bytes']:.0%}"
-        say("Spool is filling up", full, "Bring the store back; at 100 % the oldest samples are shed and counted.")
+        say(
+            "Spool is filling up",
+            full,
+            "Bring the store back; at 100 % the oldest samples are shed and counted.",
+        )
     if not store["connected"]:
-        say("Store is away", store["detail"], "Samples wait in the spool; check the store's address, service and credentials.")
+        say(
+            "Store is away",
+            store["detail"],
+            "Samples wait in the spool; check the store's address, service and credentials.",
+        )
     elif store["lag"] > _BACKLOG:
-        say("Store is behind", f"{store['lag']:.0f} s", "It is catching up; if this grows, the store is too slow.")
+        say(
+            "Store is behind",
+            f"{store['lag']:.0f} s",
+            "It is catching up; if this grows, the store is too slow.",
+        )
     if judge["lag"] > _LAG:
-        say("Judge is behind", f"{judge['lag']:.0f} s", "The box is overloaded: raise periods or remove signals.")
+        say(
+            "Judge is behind",
+            f"{judge['lag']:.0f} s",
+            "The box is overloaded: raise periods or remove signals.",
+        )
     if body["clock_behind"]:
-        say("Clock was set back", f"{body['clock_behind']:.0f} s", "Check time synchronisation, then restart the gateway.")
+        say(
+            "Clock was set back",
+            f"{body['clock_behind']:.0f} s",
+            "Check time synchronisation, then restart the gateway.",
+        )
     return found

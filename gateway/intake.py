@@ -63,7 +63,7 @@ class Intake:
         return True
 
     def derived(self, batch: Batch) -> bool:
-        """A soft sensor's batch: judging again after a restart makes it again, to the same values, and it is dropped."""
+        """A soft sensor's batch; judging again after a restart makes it again, to the same values: it is dropped."""
         if batch.time <= self._newest(batch):
             return True
         if not self._spool.offer(batch):
@@ -73,8 +73,10 @@ class Intake:
 
     def _newest(self, batch: Batch) -> int:
         """The newest time of the batch's set; after a start the stored one, but never one from the future."""
-        last = self._last.get(batch.signals)
-        return last if last is not None else min(self._spool.last_time(batch.signals), batch.arrival)
+        if batch.signals in self._last:
+            return self._last[batch.signals]
+        stored = self._spool.last_time(batch.signals)
+        return stored if stored <= batch.arrival + FUTURE else batch.arrival
 
     def _seen(self, batch: Batch, last: int) -> bool:
         return batch.time == last or batch.time in self._recent.get(batch.signals, ())

@@ -17,7 +17,9 @@ def values(latest: Latest, since: int = 0) -> dict[str, dict[str, Any]]:
     for signals, batch in list(latest.items()):
         if batch.arrival <= since:
             continue
-        for name, value, quality in zip(signals.names, batch.values.tolist(), batch.quality.tolist(), strict=True):
+        for name, value, quality in zip(
+            signals.names, batch.values.tolist(), batch.quality.tolist(), strict=True
+        ):
             found[name] = {
                 "value": value if math.isfinite(value) else None,
                 "quality": describe(quality),

@@ -50,10 +50,14 @@ class StateLock:
             self._file.seek(0)
             pid = self._file.read().strip() or "unknown"
             self._file.close()
-            raise AlreadyRunningError(f"{self._path.parent} is in use by process {pid}; stop it first") from None
+            raise AlreadyRunningError(
+                f"{self._path.parent} is in use by process {pid}; stop it first"
+            ) from None
         self._file.truncate(0)
         self._file.write(str(os.getpid()))
         self._file.flush()
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._file.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Annotated, Literal
 
@@ -15,12 +16,12 @@ class _Settings(BaseModel):
 class Scope(_Settings):
     """Which assets a model watches: ``{ class = "pump" }`` or ``{ assets = ["pump-1"] }``."""
 
-    class_: str | None = Field(default=None, alias="class")
+    asset_class: str | None = Field(default=None, alias="class")
     assets: tuple[str, ...] = ()
 
     @model_validator(mode="after")
     def _one_of_the_two(self) -> Scope:
-        if (self.class_ is None) == (not self.assets):
+        if (self.asset_class is None) == (not self.assets):
             raise ValueError('say either class = "…" or assets = ["…"]')
         return self
 
@@ -63,6 +64,10 @@ class EwmaSettings(_Model):
     false_alarms_per_day: PositiveFloat = 0.01
     """Per signal, for a signal that runs as it did in commissioning."""
 
+    def outputs(self, quantities: Sequence[str]) -> list[str]:
+        """The soft quantities that it gives an asset with ``quantities``."""
+        return [f"{q}_anomaly" for q in quantities if not self.signals or q in self.signals]
+
 
 class T2Settings(_Model):
     """One shrunk Hotelling T² per machine; writes ``<asset>/anomaly``."""
@@ -72,5 +77,10 @@ class T2Settings(_Model):
     false_alarms_per_day: PositiveFloat = 0.01
     """Per machine."""
 
+    def outputs(self, _quantities: Sequence[str]) -> list[str]:
+        """The soft quantities that it gives an asset."""
+        return ["anomaly"]
+
 
 ModelSettings = Annotated[EwmaSettings | T2Settings, Field(discriminator="kind")]
+MODEL_KINDS: dict[str, type[EwmaSettings] | type[T2Settings]] = {"ewma": EwmaSettings, "t2": T2Settings}

@@ -17,6 +17,8 @@ Codes = Mapping[str, Name]
 FAILURE_MODES: Codes = {
     "AIR": Name("仪表读数异常", "abnormal instrument reading"),
     "BRD": Name("损坏停机", "breakdown"),
+    "COM": Name("通讯中断", "communication lost"),  # ours: of a device on its wire
+    "ELF": Name("燃料外漏", "external leakage, fuel"),
     "ELP": Name("工艺介质外漏", "external leakage, process medium"),
     "ELU": Name("公用介质外漏", "external leakage, utility medium"),
     "ERO": Name("输出不稳", "erratic output"),

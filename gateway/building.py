@@ -1,0 +1,72 @@
+"""From settings to parts: what the daemon, the pages and the command line are composed of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from gateway.config import LocalStore, Site, overrides, scoped, spans
+from gateway.sensors import Sensors
+from gateway.store import Store
+from models.sensor import SoftSensor
+from rules import Bound, Panel, Rule, bind
+from ticketing import Asset
+
+
+def build_rules(site: Site) -> dict[str, Rule]:
+    """The site's rules by their ids."""
+    return {name: Rule(name, settings) for name, settings in site.rules.items()}
+
+
+def bound_rules(site: Site, rules: Mapping[str, Rule]) -> list[Bound]:
+    """Every rule on every asset of its scope, with the asset's own parameters; raises RuleError."""
+    return [
+        bind(rule, asset, spans(site, asset), overrides(site, asset, name))
+        for name, rule in rules.items()
+        if rule.settings.mode != "off"
+        for asset in scoped(site, rule.settings.scope)
+    ]
+
+
+def build_panel(site: Site) -> Panel:
+    """The judge's rules, all normal."""
+    return Panel(bound_rules(site, build_rules(site)))
+
+
+def build_sensors(site: Site) -> Sensors:
+    """The site's soft sensors, none of which has learned anything yet."""
+    return Sensors(
+        {
+            f"{name}/{asset}": SoftSensor(settings, asset, list(site.classes[site.class_of(asset)].signals))
+            for name, settings in site.models.items()
+            for asset in scoped(site, settings.scope)
+        }
+    )
+
+
+def build_store(site: Site) -> Store:
+    """Where telemetry goes: the embedded history, or InfluxDB."""
+    if isinstance(site.store, LocalStore):
+        from gateway.history import History
+
+        return History(site.state / "history.db", site.store)
+    from gateway.influx import InfluxStore
+
+    return InfluxStore(site.store, site.site.id, site.class_of)
+
+
+def maintained(site: Site) -> list[Asset]:
+    """What can have a work order: the assets, and the devices that read them."""
+    assets = [
+        Asset(
+            name,
+            asset.asset_class,
+            asset.name_zh or name,
+            asset.name_en or name,
+            parent=asset.parent,
+            criticality=asset.criticality,
+            model=asset.model,
+            serial=asset.serial,
+        )
+        for name, asset in site.assets.items()
+    ]
+    return assets + [Asset(name, "device", name, name, criticality="C") for name in site.devices]

@@ -1,0 +1,202 @@
+"""The daemon: who runs, in which order, and how it all ends.
+
+Started in the order of dependence (lock, core, spool, store, judge, forwarder, socket, lines) and ended in the
+reverse: no new batches, the last ones committed and judged, the state saved.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import signal
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, suppress
+from dataclasses import asdict
+from typing import Any
+
+from devices.kinds import open_sources
+from devices.line import Time
+from devices.source import Source
+from gateway import live, logs
+from gateway.building import build_panel, build_rules, build_sensors, build_store, maintained
+from gateway.clock import Clock
+from gateway.config import Site
+from gateway.control import ControlServer
+from gateway.dispatch import Dispatch
+from gateway.evidence import Witness
+from gateway.forwarder import Forwarder
+from gateway.health import report
+from gateway.intake import Intake
+from gateway.pipeline import Pipeline
+from gateway.spool import Spool, SpoolFailed
+from gateway.store import Store
+from gateway.supervisor import StateLock, notify, watchdog_seconds
+from ticketing import Desk
+
+log = logging.getLogger(__name__)
+
+REMEMBERED = 200  # entries that are looked through for what a broker may deliver again
+STUCK = 30.0  # s without a beat of the writer, or behind with judging: systemd may start us again
+PATIENCE = 5.0  # s for the judge to finish what was committed when we are asked to stop
+
+
+class DiskFailedError(Exception):
+    """The spool cannot make anything durable any more."""
+
+
+def main_loop(site: Site) -> None:
+    """Run until SIGTERM or SIGINT. Raises AlreadyRunningError, DiskFailedError, OSError."""
+    logs.set_up()
+    try:
+        from uvloop import run
+    except ImportError:
+        run = asyncio.run
+    with StateLock(site.state):
+        run(serve(site))
+
+
+async def serve(site: Site) -> None:
+    """One gateway from start to end."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with AsyncExitStack() as stack:
+        daemon = await Daemon.open(site, stack)
+        try:
+            await daemon.run(stop)
+        except* SpoolFailed as group:
+            raise DiskFailedError(str(group.exceptions[0])) from group
+    log.info("stopped")
+
+
+class Daemon:
+    """The parts of one running gateway, and what it says about itself."""
+
+    def __init__(self, site: Site, desk: Desk, spool: Spool, store: Store) -> None:
+        self.site, self.spool, self.store = site, spool, store
+        newest = spool.read(spool.last_id - 1, 1)
+        self.clock = Clock(floor=newest[-1].time if newest else 0)
+        self.started = self.clock.now()
+        self.intake = Intake(spool)
+        self.sensors = build_sensors(site)
+        self.dispatch = Dispatch(desk, build_rules(site), Witness(site, store, self.sensors))
+        self.pipeline = Pipeline(spool, build_panel(site), self.sensors, self.dispatch, self.intake)
+        self.forwarder = Forwarder(spool, store)
+        self.sources: list[Source] = open_sources(site.lines, site.devices, Time(wall=self.clock.now))
+
+    @classmethod
+    async def open(cls, site: Site, stack: AsyncExitStack) -> Daemon:
+        """Open what is on disk; ``stack`` closes it."""
+        desk = await asyncio.to_thread(Desk.open, site.core, site=site.site.id)
+        stack.callback(desk.close)
+        with desk.transaction() as tx:
+            tx.sync_assets(maintained(site))
+        store = build_store(site)
+        stack.callback(store.close)
+        spool = Spool(site.state / "spool", site.spool, followers=("judge", store.name))
+        spool.start()
+        stack.push_async_callback(spool.close)
+        daemon = cls(site, desk, spool, store)
+        for entry in spool.read(spool.last_id - REMEMBERED, REMEMBERED):
+            daemon.intake.remember(entry.batches)
+        return daemon
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Everything at once until ``stop``; then the sources end first and the judge last."""
+        control = ControlServer(self.site.state / "control.sock", self._answers(), {"watch": self._watch})
+        async with asyncio.TaskGroup() as group:
+            judge = group.create_task(self.pipeline.run(), name="judge")
+            services = [
+                group.create_task(self.forwarder.run(), name="forwarder"),
+                group.create_task(control.run(), name="control"),
+                group.create_task(self.spool.run(), name="spool"),
+                group.create_task(self._watchdog(), name="watchdog"),
+            ]
+            reading = [
+                group.create_task(source.run(self.intake), name=source.name) for source in self.sources
+            ]
+            notify("READY=1")
+            log.info("watching %d devices on %d lines", len(self.site.devices), len(self.sources))
+            await stop.wait()
+            notify("STOPPING=1")
+            for task in reading:
+                task.cancel()
+            await asyncio.wait(reading) if reading else None
+            await self._finish_judging()
+            for task in (judge, *services):
+                task.cancel()
+
+    async def _finish_judging(self) -> None:
+        """What was accepted becomes durable and judged, within patience."""
+        await asyncio.sleep(self.site.spool.interval.total_seconds())
+        with suppress(TimeoutError):
+            async with asyncio.timeout(PATIENCE):
+                while self.spool.status().waiting or self.pipeline.progress.cursor < self.spool.last_id:
+                    await asyncio.sleep(0.02)
+
+    async def _watchdog(self) -> None:
+        """Tell systemd that we live, but only if the writer and the judge have moved."""
+        seconds = watchdog_seconds()
+        while True:
+            await asyncio.sleep(seconds or 3600)
+            if time.monotonic() - self.spool.status().beat < STUCK and self._judge_lag() < STUCK:
+                notify("WATCHDOG=1")
+
+    def health(self) -> dict[str, Any]:
+        """The health report (see ``gateway.health``)."""
+        progress, now = self.pipeline.progress, self.clock.now()
+        return report(
+            site=self.site.site.id,
+            now=now,
+            started=self.started,
+            sources=[source.status() for source in self.sources],
+            spool={**asdict(self.spool.status()), "max_bytes": self.site.spool.max_bytes},
+            judge={
+                "cursor": progress.cursor,
+                "lag": self._judge_lag(),
+                "samples": progress.samples,
+                "transitions": progress.transitions,
+            },
+            store=self.forwarder.status(),
+            models=self.sensors.status(),
+            intake=self.intake.counts,
+            clock_behind=self.clock.behind,
+        )
+
+    def _judge_lag(self) -> float:
+        """Seconds between the newest committed entry and the newest judged one."""
+        if self.pipeline.progress.cursor >= self.spool.last_id:
+            return 0.0
+        return max(0.0, (self.clock.now() - self.pipeline.progress.time) / 1e9)
+
+    def _answers(self) -> dict[str, Any]:
+        async def health(_: dict[str, Any]) -> Any:
+            return self.health()
+
+        async def values(_: dict[str, Any]) -> Any:
+            return {"time": self.clock.now(), "signals": live.values(self.pipeline.progress.latest)}
+
+        async def metrics(_: dict[str, Any]) -> Any:
+            from gateway.metrics import exposition
+
+            return exposition(self.health())
+
+        async def tail(request: dict[str, Any]) -> Any:
+            return self.store.tail(request["signal"], request.get("start", 0)).to_json()
+
+        async def demo(_: dict[str, Any]) -> Any:
+            path = self.site.state / "demo.json"
+            return json.loads(path.read_text()) if path.is_file() else {}
+
+        return {"health": health, "live": values, "metrics": metrics, "tail": tail, "demo": demo}
+
+    async def _watch(self, _: dict[str, Any]) -> AsyncIterator[Any]:
+        seen = 0
+        while True:
+            newest = max((b.arrival for b in self.pipeline.progress.latest.values()), default=seen)
+            yield {"time": self.clock.now(), "signals": live.values(self.pipeline.progress.latest, seen)}
+            seen = newest
+            await asyncio.sleep(1.0)

@@ -1,0 +1,137 @@
+"""One batch on its way through the daemon: kept already, now scored, judged and acted upon.
+
+The judge follows the spool by its own cursor. Its state, the cursor, and the alarms and orders that came of it are
+saved in one transaction; what lies between two savings is judged again after a restart, to the same result.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from devices.batch import Batch, SignalSet
+from gateway import failpoints
+from gateway.dispatch import Dispatch
+from gateway.sensors import Sensors
+from gateway.spool import Entry, Spool
+from rules import Panel, Transition, View
+
+log = logging.getLogger(__name__)
+
+SAVE_EVERY = 5_000_000_000  # ns of log time between savings when nothing happens
+SAVE_MODELS_EVERY = 60_000_000_000  # their state is larger; the log fills the gap after a restart
+_READ = 64  # entries a step when catching up
+
+
+class Derived(Protocol):
+    """Where a soft sensor's batches go: back into the log."""
+
+    def derived(self, batch: Batch) -> bool: ...
+
+
+@dataclass
+class Progress:
+    """Where the judge stands, for health and metrics."""
+
+    cursor: int = 0
+    time: int = 0  # log time: when the newest judged entry was committed
+    samples: int = 0
+    transitions: int = 0
+    latest: dict[SignalSet, Batch] = field(default_factory=dict)
+
+
+class Pipeline:
+    """Judges every committed entry once, in order."""
+
+    def __init__(
+        self, spool: Spool, panel: Panel, sensors: Sensors, dispatch: Dispatch, intake: Derived
+    ) -> None:
+        self._spool, self._panel, self._sensors = spool, panel, sensors
+        self._dispatch, self._intake = dispatch, intake
+        self._views: dict[SignalSet, View] = {}
+        self._saved = self._saved_models = 0  # log time
+        self._models_at = 0  # the cursor of the models' last saving
+        self._news = asyncio.Event()
+        self.progress = Progress()
+        spool.on_commit(lambda _: self._news.set())
+
+    async def run(self) -> None:
+        """Follow the spool until cancelled; what was judged by then is saved."""
+        await asyncio.to_thread(self._resume)
+        try:
+            while True:
+                self._news.clear()
+                entries = await asyncio.to_thread(self._spool.read, self.progress.cursor, _READ)
+                for entry in entries:
+                    await self._take(entry)
+                if not entries:
+                    await self._news.wait()
+        finally:
+            self._saved_models = 0
+            self._save(())  # quick, and nothing may come between it and the end
+
+    async def _take(self, entry: Entry) -> None:
+        transitions: list[Transition] = []
+        for batch in entry.batches:
+            transitions += self.judge(batch)
+            for derived in self._sensors.step(batch, self._may_learn):
+                while not self._intake.derived(derived):
+                    await asyncio.sleep(0.05)  # the ring is full: the writer is behind, and we wait for it
+        progress = self.progress
+        progress.cursor, progress.time = entry.id, max(progress.time, entry.time)
+        progress.samples += entry.samples
+        progress.transitions += len(transitions)
+        if transitions or progress.time - self._saved >= SAVE_EVERY or self._dispatch.due(progress.time):
+            await asyncio.to_thread(self._save, transitions)
+
+    def judge(self, batch: Batch) -> list[Transition]:
+        """What the rules say to ``batch``."""
+        view = self._views.get(batch.signals)
+        if view is None:
+            view = self._views[batch.signals] = self._panel.view(batch.signals.names)
+        self.progress.latest[batch.signals] = batch
+        return self._panel.judge(view, batch.time, batch.values, batch.quality)
+
+    def _may_learn(self, asset: str) -> bool:
+        return not self._dispatch.alarmed(asset)
+
+    def _save(self, transitions: Iterable[Transition]) -> None:
+        """Transitions, state and cursor in one transaction; then the spool may forget what the models have seen."""
+        progress, models_at = self.progress, self._models_at
+        with self._dispatch.transaction(progress.time) as case:
+            for transition in transitions:
+                case.act(transition)
+            case.keep("judge", progress.cursor, self._panel.dump())
+            if progress.time - self._saved_models >= SAVE_MODELS_EVERY:
+                case.keep("models", progress.cursor, self._sensors.dump())
+                self._saved_models, models_at = progress.time, progress.cursor
+            failpoints.hit("judge.before_commit")
+        failpoints.hit("judge.after_commit")
+        self._saved, self._models_at = progress.time, models_at
+        self._spool.advance("judge", self._models_at)
+
+    def _resume(self) -> None:
+        """Take up the last saving. The models are saved more rarely: they catch up to it without being judged."""
+        judge, models = self._dispatch.load("judge"), self._dispatch.load("models")
+        if judge is None:
+            return
+        cursor, state = judge
+        withdrawn = self._panel.load(state)
+        self.progress.cursor = cursor
+        if withdrawn:  # their rules were changed or retired meanwhile
+            self._save(withdrawn)
+        at = 0
+        if models is not None:
+            at, blob = models
+            self._models_at = at
+            self._sensors.load(blob)
+        while at < cursor and (entries := self._spool.read(at, _READ)):
+            for entry in entries:
+                if entry.id > cursor:
+                    return
+                for batch in entry.batches:
+                    self._sensors.step(batch, self._may_learn)
+                at = entry.id

@@ -1,0 +1,144 @@
+"""Soft sensors on their way: rows for the models out of batches, batches out of their scores."""
+
+from __future__ import annotations
+
+import json
+import logging
+import struct
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+import numpy as np
+
+from devices.batch import GOOD, Batch, Reason, SignalSet, bad, signal_set
+from models.promise import ModelError
+from models.sensor import SoftSensor, ns
+
+log = logging.getLogger(__name__)
+
+_STALE = 5  # a value older than so many steps is missing
+
+
+class Sensors:
+    """All soft sensors of a site. A function of the log: the same batches give the same scores."""
+
+    def __init__(self, sensors: Mapping[str, SoftSensor]) -> None:
+        """``sensors`` by ``"model id/asset"``."""
+        self._slots = [_Slot(name, sensor) for name, sensor in sensors.items()]
+        self._wanted: dict[str, list[tuple[_Slot, int]]] = {}
+        for slot in self._slots:
+            for column, signal in enumerate(slot.sensor.inputs):
+                self._wanted.setdefault(signal, []).append((slot, column))
+        self._views: dict[SignalSet, list[tuple[_Slot, list[int], list[int]]]] = {}
+
+    def step(self, batch: Batch, may_learn: Callable[[str], bool]) -> list[Batch]:
+        """Feed ``batch``; the batches of every soft sensor whose next step is due."""
+        derived = []
+        for slot, columns, places in self._view(batch.signals):
+            slot.take(batch, columns, places)
+            if batch.time >= slot.due:
+                derived.append(slot.step(batch, may_learn(slot.sensor.asset)))
+        return derived
+
+    def status(self) -> list[dict[str, object]]:
+        """Each sensor's state and how far its commissioning is."""
+        return [
+            {
+                "model": slot.name,
+                "asset": slot.sensor.asset,
+                "state": str(slot.sensor.state),
+                "progress": round(slot.sensor.progress, 3),
+                "trouble": slot.sensor.trouble,
+            }
+            for slot in self._slots
+        ]
+
+    def why(self, signal: str) -> list[dict[str, object]]:
+        """The greatest contributions to the last score of the soft signal ``signal``; empty for a measured one."""
+        for slot in self._slots:
+            if signal in slot.sensor.outputs:
+                parts = slot.sensor.detector.why(slot.sensor.outputs.index(signal))[:3]
+                return [
+                    {"signal": p.signal, "share": round(p.share, 3), "sigmas": round(p.sigmas, 1)}
+                    for p in parts
+                ]
+        return []
+
+    def dump(self) -> bytes:
+        """Every sensor's state and the values it holds."""
+        return b"".join(_packed(slot.name.encode()) + _packed(slot.dump()) for slot in self._slots)
+
+    def load(self, data: bytes) -> None:
+        """Take up a dump; a model whose settings changed since begins anew, and says so."""
+        parts = iter(_unpacked(data))
+        states = {name.decode(): state for name, state in zip(parts, parts, strict=True)}
+        for slot in self._slots:
+            if slot.name not in states:
+                continue
+            try:
+                slot.load(states[slot.name])
+            except ModelError as error:
+                log.warning("model %s begins to learn anew: %s", slot.name, error)
+
+    def _view(self, signals: SignalSet) -> list[tuple[_Slot, list[int], list[int]]]:
+        view = self._views.get(signals)
+        if view is None:
+            found: dict[str, tuple[_Slot, list[int], list[int]]] = {}
+            for place, name in enumerate(signals.names):
+                for slot, column in self._wanted.get(name, ()):
+                    entry = found.setdefault(slot.name, (slot, [], []))
+                    entry[1].append(column)
+                    entry[2].append(place)
+            view = self._views[signals] = list(found.values())
+        return view
+
+
+class _Slot:
+    """One soft sensor with the latest good values of its inputs."""
+
+    def __init__(self, name: str, sensor: SoftSensor) -> None:
+        self.name, self.sensor = name, sensor
+        self.signals = signal_set(f"model:{name}", sensor.outputs)
+        self.due = 0
+        self._every = ns(sensor.settings.every)
+        self._row = np.full(len(sensor.inputs), np.nan)
+        self._at = np.zeros(len(sensor.inputs), np.int64)
+
+    def take(self, batch: Batch, columns: Sequence[int], places: Sequence[int]) -> None:
+        if batch.time <= self._at[columns[0]]:
+            return  # late: stored, and no part of what is judged
+        good = batch.quality[places] == GOOD
+        self._row[columns] = np.where(good, batch.values[places], np.nan)
+        self._at[columns] = batch.time
+
+    def step(self, batch: Batch, learn: bool) -> Batch:
+        self.due = (batch.time // self._every + 1) * self._every
+        row = np.where(batch.time - self._at <= _STALE * self._every, self._row, np.nan)
+        scores = self.sensor.step(batch.time, row, learn=learn)
+        quality = np.where(np.isnan(scores), bad(Reason.STALE), GOOD).astype(np.uint8)
+        return Batch(self.signals, batch.time, batch.arrival, scores, quality)
+
+    def dump(self) -> bytes:
+        held = json.dumps({"due": self.due, "at": self._at.tolist()}).encode()
+        return _packed(held) + _packed(self._row.tobytes()) + _packed(self.sensor.dump())
+
+    def load(self, data: bytes) -> None:
+        held, row, state = _unpacked(data)
+        known = json.loads(held)
+        if len(known["at"]) != len(self._at):
+            raise ModelError("its signals changed")
+        self.sensor.load(state)
+        self.due = known["due"]
+        self._at[:] = known["at"]
+        self._row[:] = np.frombuffer(row)
+
+
+def _packed(data: bytes) -> bytes:
+    return struct.pack("<I", len(data)) + data
+
+
+def _unpacked(data: bytes) -> Iterable[bytes]:
+    place = 0
+    while place < len(data):
+        (size,) = struct.unpack_from("<I", data, place)
+        yield data[place + 4 : place + 4 + size]
+        place += 4 + size

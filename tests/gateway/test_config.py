@@ -1,0 +1,140 @@
+"""The site folder: every mistake at once, each with file, key, what was found and what would do."""
+
+from __future__ import annotations
+
+import shutil
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from gateway.config import ConfigError, load_site
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "demo"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return Path(shutil.copytree(EXAMPLE, tmp_path / "site"))
+
+
+def change(folder: Path, file: str, old: str, new: str) -> None:
+    text = (folder / file).read_text()
+    assert old in text
+    (folder / file).write_text(text.replace(old, new, 1))
+
+
+def mistakes(folder: Path) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        load_site(folder)
+    return [str(mistake) for mistake in caught.value.mistakes]
+
+
+def test_the_example_is_right(folder: Path) -> None:
+    site = load_site(folder)
+    assert list(site.assets) == ["pump-1", "motor-1", "compressor-1", "fan-1"]
+    assert site.spool.interval == timedelta(milliseconds=250)
+    assert site.signal("pump-1/vib_rms").unit == "mm/s"  # type: ignore[union-attr]
+
+
+# file, what stands there, what somebody wrote, what the line must say
+SLIPS = [
+    ("site.toml", 'id = "demo"', 'id = "Demo Plant"', ["site.toml: site.id", "'Demo Plant'"]),
+    (
+        "site.toml",
+        'name = "Demo plant',
+        'nmae = "Demo plant',
+        ["site.toml: site.nmae", "did you mean 'name'?"],
+    ),
+    ("site.toml", 'interval = "250ms"', 'interval = "quick"', ["spool.interval", "'quick'", '"500ms"']),
+    ("site.toml", 'host = "127.0.0.1"', 'host = "0.0.0.0"', ["web.host", "127.0.0.1"]),
+    ("site.toml", "[web]", "[wbe]", ["site.toml: wbe", "did you mean 'web'?"]),
+    ("site.toml", "[web]", "[web", ["site.toml: found", "valid TOML"]),
+    (
+        "assets.toml",
+        'unit = "mm/s"',
+        'unit = "mm/sec"',
+        ["class.pump.signals.vib_rms.unit", "did you mean 'mm/s'?"],
+    ),
+    ("assets.toml", 'class = "pump"', 'class = "pmup"', ["asset.pump-1.class", "did you mean 'pump'?"]),
+    ("assets.toml", 'criticality = "A"', 'criticality = "Z"', ["asset.pump-1.criticality", "'Z'"]),
+    ("assets.toml", 'criticality = "A"', 'parent = "pump-1"', ["asset.pump-1.parent", "below itself"]),
+    (
+        "assets.toml",
+        'criticality = "A"',
+        "params = { vibrato = { high = 5 } }",
+        ["did you mean 'vibration'?"],
+    ),
+    (
+        "assets.toml",
+        'criticality = "A"',
+        "params = { vibration = { hihg = 5 } }",
+        ["vibration", "no parameter hihg", "high"],
+    ),
+    ("devices.toml", 'kind = "modbus-tcp"', 'kind = "modbus"', ["line.plc.kind", "'modbus'", "modbus-tcp"]),
+    ("devices.toml", 'line = "plc"', 'line = "plcc"', ["device.plc-1.line", "did you mean 'plc'?"]),
+    ("devices.toml", 'type = "f32" }', 'type = "float" }', ["plc-1.points.pump-1/vib_rms.type", "'float'"]),
+    ("devices.toml", '"pump-1/vib_rms"', '"pump-1/vibration"', ["pump-1/vibration", "did you mean"]),
+    ("devices.toml", '"pump-1/vib_rms"', '"pump-9/vib_rms"', ["no such asset", "did you mean 'pump-1'?"]),
+    ("devices.toml", '"motor-1/vib_rms"', '"pump-1/vib_rms"', ["read by plc-1 too"]),
+    ("devices.toml", "[device.plc-1]", "[device.pump-1]", ["an asset has this name"]),
+    ("rules.toml", "v > warn and", "v > wran and", ["rule.vibration", "wran"]),
+    ("rules.toml", 'failure_mode = "VIB"', 'failure_mode = "SHAKE"', ["failure_mode", "SHAKE", "VIB"]),
+    (
+        "rules.toml",
+        'scope = { class = "fan" }',
+        'scope = { class = "van" }',
+        ["scope.class", "did you mean 'fan'?"],
+    ),
+    (
+        "rules.toml",
+        'dp = "filter_dp"',
+        'dp = "filter"',
+        ["rule.filter-clogged.signals", "did you mean 'filter_dp'?"],
+    ),
+    ("models.toml", 'kind = "t2"', 'kind = "t3"', ["model.machine.kind", "'t3'", "t2"]),
+    (
+        "models.toml",
+        'signals = ["vib_rms"]',
+        'signals = ["vib"]',
+        ["model.vibration.signals", "did you mean 'vib_rms'?"],
+    ),
+    ("people.toml", 'role = "lead"', 'role = "boss"', ["person.wang.role", "'boss'"]),
+]
+
+
+@pytest.mark.parametrize(("file", "old", "new", "words"), SLIPS, ids=[slip[2] for slip in SLIPS])
+def test_a_slip_is_named_with_file_key_and_remedy(
+    folder: Path, file: str, old: str, new: str, words: list[str]
+) -> None:
+    change(folder, file, old, new)
+    said = mistakes(folder)
+    assert any(line.startswith(file) and all(word in line for word in words) for line in said), said
+
+
+def test_all_mistakes_come_at_once(folder: Path) -> None:
+    change(folder, "site.toml", 'interval = "250ms"', 'interval = "quick"')
+    change(folder, "assets.toml", 'criticality = "A"', 'criticality = "Z"')
+    change(folder, "people.toml", 'role = "lead"', 'role = "boss"')
+    assert len(mistakes(folder)) == 3
+
+
+def test_a_secret_comes_from_a_file_or_the_environment(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "secret").write_text("s3cret\n")
+    path = folder / "site.toml"
+    head, _, rest = path.read_text().partition("[store]")
+    store = ['[store]\nkind = "influxdb"', 'url = "http://127.0.0.1:8086"', 'database = "plant"']
+    secrets = ['password = { file = "secret" }', 'token = { env = "WK_TOKEN" }']
+    path.write_text("\n".join([head, *store, *secrets, "[web]" + rest.partition("[web]")[2]]))
+    monkeypatch.setenv("WK_TOKEN", "t0ken")
+    store_settings = load_site(folder).store
+    assert store_settings.password.get_secret_value() == "s3cret"  # type: ignore[union-attr]
+    assert store_settings.token.get_secret_value() == "t0ken"  # type: ignore[union-attr]
+    monkeypatch.delenv("WK_TOKEN")
+    assert "WK_TOKEN unset" in mistakes(folder)[0]
+
+
+def test_a_folder_without_a_site_is_one_line(tmp_path: Path) -> None:
+    assert mistakes(tmp_path) == [
+        f"{tmp_path}: found no site.toml there; name a site folder, such as examples/demo"
+    ]
