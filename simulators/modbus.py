@@ -12,7 +12,7 @@ import math
 import struct
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast
 
 from simulators.stand import Device
 from simulators.terminal import Terminal
@@ -108,9 +108,8 @@ class TcpConnection(asyncio.Protocol):
         self._transport: asyncio.Transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-        self._connections.add(transport)
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by inheritance
+        self._connections.add(self._transport)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         self._connections.discard(self._transport)
@@ -147,7 +146,7 @@ class TcpConnection(asyncio.Protocol):
             self._transport.write(frame)
 
 
-async def serve_tcp(station: Station, port: int, host: str = "127.0.0.1") -> tuple[int, Callable[[], None]]:
+async def serve_tcp(station: Station, port: int, host: str) -> tuple[int, Callable[[], None]]:
     """Listen; the port (a free one for 0) and what stops it. OSError when the port is taken."""
     connections: set[asyncio.Transport] = set()
     loop = asyncio.get_running_loop()

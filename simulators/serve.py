@@ -5,10 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
-import signal
-import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +12,7 @@ from typing import Any
 from simulators import faults
 from simulators.instrument import Instrument
 from simulators.modbus import MOTOR_MAP, PUMP_MAP, RtuSlaves, Station, Unit, serve_tcp
+from simulators.process import opening, say, until_stopped
 from simulators.publisher import Publisher
 from simulators.stand import MOODS, Device, Stand
 from simulators.terminal import Terminal
@@ -29,6 +26,7 @@ class Wiring:
     rtu: Path | None = None
     ascii: Path | None = None
     mqtt: tuple[str, int] | None = None
+    host: str = "127.0.0.1"
     pumps: int = 1
     motors: int = 1
     baud: int | None = None
@@ -44,23 +42,21 @@ class Rig:
         self.endpoints: dict[str, dict[str, object]] = {}
         self._closing = contextlib.AsyncExitStack()
 
-    async def open(self, wires: Wiring) -> None:
+    async def open(self, wiring: Wiring) -> None:
         """Open what is asked; OSError or BrokerError when one cannot be had."""
-        if wires.tcp is not None:
-            units = {n: Unit(self._device(f"pump-{n}"), PUMP_MAP) for n in range(1, wires.pumps + 1)}
-            try:
-                port, stop = await serve_tcp(Station(units), wires.tcp)
-            except OSError as error:
-                raise OSError(f"port {wires.tcp} cannot be had: {os.strerror(error.errno or 0)}") from error
+        if wiring.tcp is not None:
+            units = {n: Unit(self._device(f"pump-{n}"), PUMP_MAP) for n in range(1, wiring.pumps + 1)}
+            with opening(wiring.tcp):
+                port, stop = await serve_tcp(Station(units), wiring.tcp, wiring.host)
             self._closing.callback(stop)
-            self.endpoints["tcp"] = {"host": "127.0.0.1", "port": port}
-        if wires.rtu is not None:
-            units = {n: Unit(self._device(f"motor-{n}"), MOTOR_MAP) for n in range(1, wires.motors + 1)}
-            RtuSlaves(Station(units), self._terminal("rtu", wires.rtu, wires.baud))
-        if wires.ascii is not None:
-            Instrument(self._device("compressor-1"), self._terminal("ascii", wires.ascii, None))
-        if wires.mqtt is not None:
-            await self._open_mqtt(*wires.mqtt)
+            self.endpoints["tcp"] = {"host": wiring.host, "port": port}
+        if wiring.rtu is not None:
+            units = {n: Unit(self._device(f"motor-{n}"), MOTOR_MAP) for n in range(1, wiring.motors + 1)}
+            RtuSlaves(Station(units), self._terminal("rtu", wiring.rtu, wiring.baud))
+        if wiring.ascii is not None:
+            Instrument(self._device("compressor-1"), self._terminal("ascii", wiring.ascii, None))
+        if wiring.mqtt is not None:
+            await self._open_mqtt(*wiring.mqtt)
 
     async def close(self) -> None:
         await self._closing.aclose()
@@ -130,16 +126,11 @@ class Rig:
         self.endpoints["mqtt"] = {"host": host, "port": port}
 
 
-async def serve(wires: Wiring, stand: Stand, until_eof: bool = False) -> dict[str, object]:
-    """Serve until SIGTERM, SIGINT or, if asked, the end of standard input; the counts."""
-    loop = asyncio.get_running_loop()
-    stopped = asyncio.Event()
+async def serve(wiring: Wiring, stand: Stand, *, until_eof: bool = False) -> dict[str, object]:
+    """Serve until told to stop; the counts."""
     rig = Rig(stand)
     try:
-        await rig.open(wires)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stopped.set)
-        _obey_stdin(rig.command, stopped.set if until_eof else None)
+        await rig.open(wiring)
         say(
             {
                 "ready": True,
@@ -148,36 +139,7 @@ async def serve(wires: Wiring, stand: Stand, until_eof: bool = False) -> dict[st
                 "faults": [rig.described(fault) for fault in stand.faults],
             }
         )
-        await stopped.wait()
+        await until_stopped(rig.command, until_eof=until_eof)
     finally:
         await rig.close()
     return rig.counts()
-
-
-def say(answer: dict[str, object]) -> None:
-    """One line of JSON on standard output; a reader that has gone is not our trouble."""
-    with contextlib.suppress(BrokenPipeError):
-        sys.stdout.write(json.dumps(answer) + "\n")
-        sys.stdout.flush()
-
-
-def _obey_stdin(obey: Callable[[str], dict[str, object]], at_end: Callable[[], None] | None) -> None:
-    """Answer each line of standard input; a file or nothing there is as good as its end."""
-    loop = asyncio.get_running_loop()
-    pending = b""
-
-    def readable() -> None:
-        nonlocal pending
-        data = os.read(0, 65_536)
-        if not data:
-            loop.remove_reader(0)
-            if at_end is not None:
-                at_end()
-            return
-        *lines, pending = (pending + data).split(b"\n")
-        for line in lines:
-            if line.strip():
-                say(obey(line.decode(errors="replace")))
-
-    with contextlib.suppress(OSError):  # not pollable, or closed: then nobody commands
-        loop.add_reader(0, readable)

@@ -110,8 +110,7 @@ def test_a_fault_changes_nothing_before_its_onset_nor_after_its_repair_nor_elsew
     assert any((struck[q][~away] != healthy[q][~away]).any() for q in healthy)
     other = f"{kind}-2"
     assert all(
-        (values == plant.signals(other, t)[q]).all()
-        for q, values in plant.signals(other, t, [fault]).items()
+        (values == plant.signals(other, t)[q]).all() for q, values in plant.signals(other, t, [fault]).items()
     )
 
 
