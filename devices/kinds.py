@@ -26,6 +26,9 @@ class Kind:
 
 KINDS: dict[str, Kind] = {
     "modbus-tcp": Kind(modbus.ModbusTcpLine, modbus.ModbusDevice, modbus.open_tcp),
+    "modbus-rtu": Kind(modbus.ModbusSerialLine, modbus.ModbusDevice, modbus.open_serial),
+    "modbus-ascii": Kind(modbus.ModbusSerialLine, modbus.ModbusDevice, modbus.open_serial),
+    "modbus-rtu-tcp": Kind(modbus.ModbusRtuTcpLine, modbus.ModbusDevice, modbus.open_rtu_tcp),
 }
 
 

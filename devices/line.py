@@ -267,7 +267,7 @@ class Line:
         if state is State.PARKED or not await self._ready():
             return None
         began = self._clock.now()
-        retry = state is State.HEALTHY and member.known and self._budget.left(began)
+        retry = state is State.HEALTHY and member.known and self._may_waste(began)
         try:
             reading = await poll.read(retry)
         except DeviceError as error:
@@ -300,7 +300,7 @@ class Line:
         self._budget.spend(now - began)
         member.detail = str(error)
         before = member.circuit.state
-        member.circuit.failed(now, self._budget.left(now), self._draw())
+        member.circuit.failed(now, self._may_waste(now), self._draw())
         if member.circuit.state is not before:
             member.since = self._clock.wall()
         if member.outage.failed():
@@ -325,7 +325,7 @@ class Line:
         now = self._clock.now()
         parked = [member for member in self._members if member.circuit.state is State.PARKED]
         for member in parked:
-            if member.circuit.wants_probe(now, free, member.unit.patience) and self._budget.left(now):
+            if member.circuit.wants_probe(now, free, member.unit.patience) and self._may_waste(now):
                 if await self._ready():
                     await self._probe(member)
                     return
@@ -334,6 +334,10 @@ class Line:
             if now < member.circuit.probe_at < now + free:
                 free = member.circuit.probe_at - now
         await self._clock.sleep(free)
+
+    def _may_waste(self, now: float) -> bool:
+        """May line time go to a unit that fails? Freely while there is no other to be kept waiting."""
+        return self._budget.left(now) or not any(member.trusted for member in self._members)
 
     async def _probe(self, member: _Member) -> None:
         began = self._clock.now()

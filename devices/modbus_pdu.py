@@ -59,6 +59,14 @@ def is_reading(pdu: bytes) -> bool:
     return (len(pdu) == 5 and 1 <= pdu[0] <= 4) or (len(pdu) == 4 and pdu[:2] == IDENTIFY[:2])
 
 
+def expected_size(pdu: bytes) -> int:
+    """Bytes of the answer PDU to this question, at most."""
+    if pdu[0] > 4:
+        return 253
+    count = int.from_bytes(pdu[3:5])
+    return 2 + ((count + 7) // 8 if pdu[0] < 3 else 2 * count)
+
+
 def answer_size(start: bytes | bytearray | memoryview) -> int | None:
     """Bytes of the answer PDU that begins with ``start``; None while more is needed, 0 if it is no answer."""
     if len(start) < 2:

@@ -1,4 +1,4 @@
-"""Modbus on a wire: MBAP frames on TCP. Everything but reading is refused here, below the drivers."""
+"""Modbus on a wire: TCP, and shared lines (RTU, ASCII). Whatever is not reading is refused here."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ import struct
 import time
 from typing import Protocol
 
-from devices.modbus_pdu import is_reading
-from devices.wire import Opener, Wire
+from devices.modbus_frame import Frame
+from devices.modbus_pdu import expected_size, is_reading
+from devices.serial_line import SerialTransport
+from devices.wire import GarbledError, Opener, SilentError, Wire
 
+_GLITCH = 3  # so many odd bytes are what a transceiver makes when it turns round
 _MBAP = struct.Struct(">HHHB")  # transaction, protocol 0, bytes that follow, unit
 
 
@@ -70,6 +73,121 @@ class TcpWire(Wire):
                 self._last = time.monotonic()
                 self._settle(answer)
         self._rest = data
+
+
+class Framing(Protocol):
+    """How PDUs are wrapped on a line where everybody hears everybody and frames have no number."""
+
+    def wrap(self, unit_id: int, pdu: bytes) -> bytes:
+        """The frame that carries ``pdu``."""
+        ...
+
+    def characters(self, size: int) -> int:
+        """Characters of a frame around a PDU of ``size`` bytes."""
+        ...
+
+    def take(self, buffer: bytearray) -> Frame | None:
+        """Cut the first whole frame out of ``buffer``; None while more is needed, GarbledError if hopeless."""
+        ...
+
+
+class SharedWire(Wire):
+    """Modbus RTU or ASCII: silence before each question, and quarantine after anything that went wrong.
+
+    Frames carry no number, so a late answer looks like the next one's. After a failure the line therefore
+    keeps silent for ``quarantine`` seconds, the longest that any unit may take, and what arrives is thrown away.
+    """
+
+    def __init__(
+        self, where: str, opener: Opener, framing: Framing, *, gap: float, char: float, quarantine: float
+    ) -> None:
+        super().__init__(where, opener)
+        self._framing = framing
+        self._gap = gap
+        self._char = char
+        self._quarantine = quarantine
+        self._quiet_until = 0.0
+        self._last_byte = 0.0
+        self._buffer = bytearray()
+        self._unit_id = 0
+        self._code = 0
+        self._size = 0
+
+    async def ask(self, unit_id: int, pdu: bytes, within: float, pause: float = 0.0) -> bytes:
+        """See ModbusWire. ``within`` counts from the end of the question, whatever the baud rate."""
+        refuse_writing(pdu)
+        await self._silence(max(self._gap, pause))
+        self._discard()
+        self._unit_id, self._code, self._size = unit_id, pdu[0], expected_size(pdu)
+        characters = self._framing.characters(len(pdu)) + self._framing.characters(self._size)
+        try:
+            return await self._exchange(self._framing.wrap(unit_id, pdu), within + characters * self._char)
+        except SilentError:
+            self._isolate()
+            if self._buffer:
+                self.counts["garbled"] += 1
+                heard = bytes(self._buffer[:8]).hex(" ")
+                raise GarbledError(
+                    f"{len(self._buffer)} bytes that are no answer ({heard}): noise, or baud rate or parity wrong"
+                ) from None
+            raise
+        except BaseException:  # cancelled too: the answer is still under way
+            self._isolate()
+            raise
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """A line that was just opened may still carry an answer to somebody's last question."""
+        super().connection_made(transport)
+        self._buffer.clear()
+
+    def data_received(self, data: bytes) -> None:
+        """Collect the answer; what nobody asked for isolates the line."""
+        self._last_byte = time.monotonic()
+        if self._waiting is None or self._waiting.done():
+            self.counts["strangers"] += 1
+            if len(data) > _GLITCH:  # a second master, or an answer sent twice
+                self._isolate()
+            return
+        self._buffer += data
+        try:
+            while (frame := self._framing.take(self._buffer)) is not None:
+                if self._answers(frame):
+                    self._accept(frame.pdu)
+                    return
+                self.counts["strangers"] += 1
+        except GarbledError as error:
+            self._spoil(str(error))
+
+    def _answers(self, frame: Frame) -> bool:
+        unit_id, pdu = frame
+        if unit_id != self._unit_id or pdu[0] & 0x7F != self._code:
+            return False
+        return bool(pdu[0] & 0x80) or len(pdu) == self._size or self._code > 4
+
+    def _accept(self, pdu: bytes) -> None:
+        if len(self._buffer) > _GLITCH:
+            self._spoil("more than one answer to one question")
+        else:
+            self._settle(pdu)
+
+    def _isolate(self) -> None:
+        now = time.monotonic()
+        if now >= self._quiet_until:
+            self.counts["quarantines"] += 1
+        self._quiet_until = now + self._quarantine
+
+    def _discard(self) -> None:
+        self._buffer.clear()
+        if isinstance(self._transport, SerialTransport):
+            self._transport.flush_input()
+
+    async def _silence(self, gap: float) -> None:
+        """Wait until the line has been silent for ``gap`` seconds and its quarantine is over."""
+        began = time.monotonic()
+        while (wait := max(self._last_byte + gap, self._quiet_until) - (now := time.monotonic())) > 0:
+            if now - began > 2 * self._quarantine + 1.0:
+                raise GarbledError(f"{self.where} is never silent: a second master, or a stuck transmitter")
+            await asyncio.sleep(wait)
 
 
 def refuse_writing(pdu: bytes) -> None:

@@ -22,10 +22,16 @@ class Cost:
     register: float
 
     @classmethod
-    def serial(cls, baud: int, char_bits: int = 10, latency: float = 0.02, overhead: int = 13) -> Cost:
-        """RTU: 8 + 5 characters around each block, two silences, and the unit's own ``latency`` (s)."""
+    def rtu(cls, baud: int, char_bits: int = 10, latency: float = 0.02) -> Cost:
+        """8 + 5 characters around each block, two silences, and the unit's own ``latency`` (s)."""
         char = char_bits / baud
-        return cls(overhead * char + 2 * silence(baud, char_bits) + latency, 2 * char)
+        return cls(13 * char + 2 * silence(baud, char_bits) + latency, 2 * char)
+
+    @classmethod
+    def ascii(cls, baud: int, char_bits: int = 10, latency: float = 0.02) -> Cost:
+        """17 + 11 characters around each block, and the unit's own ``latency`` (s)."""
+        char = char_bits / baud
+        return cls(28 * char + latency, 4 * char)
 
     @classmethod
     def network(cls, latency: float = 0.001) -> Cost:

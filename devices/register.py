@@ -108,8 +108,8 @@ def _as_decoded(type_: Type, number: float) -> float:
             rounded: float = np.float32(number).item()
             return rounded
     bits = 8 * np.dtype(_DTYPES.get(type_, ">u2")).itemsize
-    if type_.startswith("i") and 2 ** (bits - 1) <= number < 2**bits:
-        return number - 2**bits
+    if type_.startswith("i") and 1 << (bits - 1) <= number < 1 << bits:
+        return number - (1 << bits)
     return number
 
 

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import struct
+import time
+import tty
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Protocol
@@ -12,6 +16,7 @@ from pymodbus.server import ModbusTcpServer
 from pymodbus.simulator import SimDevice
 
 from devices.batch import Batch
+from devices.modbus_frame import crc16
 from devices.source import Source
 
 
@@ -35,7 +40,7 @@ class Inbox:
     async def until(self, met: Callable[[list[Batch]], bool], within: float = 10.0) -> list[Batch]:
         """Wait until the batches are as wanted."""
         async with asyncio.timeout(within):
-            while not met(self.batches):  # noqa: ASYNC110  # the condition is the test's own
+            while not met(self.batches):  # the condition is the test's own
                 await asyncio.sleep(0.002)
         return self.batches
 
@@ -84,3 +89,73 @@ def running() -> Callable[[Source, Inbox], AbstractAsyncContextManager[None]]:
             await asyncio.wait([task])
 
     return run
+
+
+def register(unit_id: int, address: int) -> int:
+    """What every test unit holds: a value that tells which unit and register it came from."""
+    return (unit_id * 4099 + address * 257 + 17) & 0xFFFF
+
+
+class RtuBus:
+    """Units at the far end of a pseudo-terminal, with faults on request.
+
+    ``dead`` units are silent. ``meddle(answer)`` may return ``[(delay, bytes), …]`` instead of the answer.
+    ``char`` is the time of one character in seconds, which the pseudo-terminal itself does not take.
+    """
+
+    def __init__(self) -> None:
+        self.master, slave = os.openpty()
+        tty.setraw(self.master)
+        tty.setraw(slave)
+        self.path = os.ttyname(slave)
+        self._slave = slave
+        self.dead: set[int] = set()
+        self.forbidden: set[int] = set()
+        self.char = 0.0
+        self.meddle: Callable[[bytes], list[tuple[float, bytes]]] = lambda answer: [(0.0, answer)]
+        self.requests: list[tuple[float, int, int, int, int]] = []  # time, unit, code, start, count
+        self._heard = bytearray()
+        os.set_blocking(self.master, False)
+        asyncio.get_running_loop().add_reader(self.master, self._read)
+
+    def _read(self) -> None:
+        self._heard += os.read(self.master, 4096)
+        while len(self._heard) >= 8:
+            question, self._heard = bytes(self._heard[:8]), self._heard[8:]
+            assert crc16(question) == 0, f"no request: {question.hex(' ')}"
+            self._answer(question)
+
+    def _answer(self, question: bytes) -> None:
+        unit_id, code, start, count = struct.unpack(">BBHH", question[:6])
+        self.requests.append((time.monotonic(), unit_id, code, start, count))
+        if unit_id in self.dead:
+            return
+        if self.forbidden.intersection(range(start, start + count)):
+            body = bytes((unit_id, code | 0x80, 2))
+        else:
+            numbers = [register(unit_id, address) for address in range(start, start + count)]
+            body = struct.pack(f">BBB{count}H", unit_id, code, 2 * count, *numbers)
+        answer = body + crc16(body).to_bytes(2, "little")
+        wire_time = self.char * (8 + len(answer))
+        for delay, data in self.meddle(answer):
+            asyncio.get_running_loop().call_later(delay + wire_time, self.say, data)
+
+    def say(self, data: bytes) -> None:
+        """Bytes onto the line, from whoever."""
+        if self.master >= 0:
+            os.write(self.master, data)
+
+    def unplug(self) -> None:
+        """The adapter is gone."""
+        if self.master >= 0:
+            asyncio.get_running_loop().remove_reader(self.master)
+            os.close(self.master)
+            os.close(self._slave)
+            self.master = -1
+
+
+@pytest.fixture
+async def bus(anyio_backend: object) -> AsyncIterator[RtuBus]:
+    bus = RtuBus()
+    yield bus
+    bus.unplug()

@@ -1,0 +1,192 @@
+"""Modbus RTU on a pseudo-terminal: pymodbus' server as the oracle, our own units for the faults."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+import os
+from datetime import timedelta
+from typing import Any
+
+import numpy as np
+import pytest
+
+from devices.batch import Reason, bad
+from devices.kinds import open_sources
+from devices.modbus import ModbusDevice, ModbusSerialLine
+from devices.source import Source
+
+pytestmark = pytest.mark.anyio
+LOST = bad(Reason.COMM_LOST)
+
+
+def ms(number: float) -> timedelta:
+    return timedelta(milliseconds=number)
+
+
+def holding(device: str, *addresses: int) -> dict[str, Any]:
+    return {f"{device}/r{address}": {"address": address} for address in addresses}
+
+
+def a_line(path: str, devices: dict[str, dict[str, Any]], **line: Any) -> Source:
+    settings = ModbusSerialLine.model_validate({"kind": "modbus-rtu", "port": path, "baud": 115200} | line)
+    defaults = {"line": "bus", "period": ms(50), "timeout": ms(50), "retries": 0}
+    [source] = open_sources(
+        {"bus": settings},
+        {name: ModbusDevice.model_validate(defaults | device) for name, device in devices.items()},
+    )
+    return source
+
+
+def held(unit_id: int, address: int) -> int:
+    return (unit_id * 4099 + address * 257 + 17) & 0xFFFF
+
+
+async def test_a_unit_is_read(bus: Any, inbox: Any, running: Any) -> None:
+    source = a_line(bus.path, {"u3": {"unit_id": 3, "points": holding("a", 5, 7)}})
+    async with running(source, inbox):
+        batch = (await inbox.wait(3))[-1]
+    assert batch.values.tolist() == [held(3, 5), held(3, 7), 1.0]
+    assert batch.quality.tolist() == [0, 0, 0]
+    assert {request[1:] for request in bus.requests} == {(3, 3, 5, 3)}  # through the hole at 6
+
+
+async def test_a_late_answer_is_never_taken_for_the_next(bus: Any, inbox: Any, running: Any) -> None:
+    late = iter([False] * 3 + [True])
+
+    def meddle(answer: bytes) -> list[tuple[float, bytes]]:
+        return [(0.07 if next(late, False) else 0.0, answer)]
+
+    bus.meddle = meddle
+    source = a_line(bus.path, {"u1": {"unit_id": 1, "points": holding("a", 20) | holding("a", 3000)}})
+    async with running(source, inbox):
+        await inbox.wait(12)
+    lost = [batch for batch in inbox.batches if batch.quality[0] == LOST]
+    assert len(lost) == 1
+    for batch in inbox.batches:
+        if batch.quality[0] == 0:
+            assert batch.values.tolist() == [held(1, 20), held(1, 3000), 1.0]
+    assert source.status().counts["quarantines"] == 1
+    assert source.status().counts["strangers"] == 1
+
+
+async def test_odd_bytes_before_an_answer_are_passed_over(bus: Any, inbox: Any, running: Any) -> None:
+    bus.meddle = lambda answer: [(0.0, b"\x00\xff" + answer[:3]), (0.005, answer[3:])]
+    source = a_line(bus.path, {"u1": {"unit_id": 1, "points": holding("a", 1)}})
+    async with running(source, inbox):
+        batch = (await inbox.wait(3))[-1]
+    assert batch.values.tolist() == [held(1, 1), 1.0]
+
+
+async def test_garbage_names_the_likely_cause(bus: Any, inbox: Any, running: Any) -> None:
+    bus.meddle = lambda answer: [(0.0, bytes(byte ^ 0x55 for byte in answer))]
+    source = a_line(bus.path, {"u1": {"unit_id": 1, "points": holding("a", 1)}})
+    async with running(source, inbox):
+        await inbox.wait(2)
+        assert "baud rate or parity" in source.status().devices[0].detail
+    assert all(batch.quality[0] == LOST for batch in inbox.batches)
+
+
+async def test_a_refused_address_is_found_once_and_the_rest_is_read(
+    bus: Any, inbox: Any, running: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    bus.forbidden = {12}
+    points = holding("a", 10, 11, 12, 13, 14, 20)
+    source = a_line(bus.path, {"u1": {"unit_id": 1, "points": points}})
+    async with running(source, inbox):
+        refused = bad(Reason.REFUSED)
+        await inbox.until(lambda b: b and b[-1].quality.tolist() == [0, 0, refused, 0, 0, 0, 0])
+        values = inbox.batches[-1].values
+        assert math.isnan(values[2])
+        assert values[[0, 1, 3, 4, 5]].tolist() == [held(1, a) for a in (10, 11, 13, 14, 20)]
+        assert source.status().devices[0].notes == ("refuses holding 12: exception 2 (illegal address)",)
+        asked = len(bus.requests)
+        await inbox.wait(len(inbox.batches) + 3)
+    assert all(12 not in range(start, start + count) for *_, start, count in bus.requests[asked:])
+    assert [r.message for r in caplog.records if "refuses" in r.message] == [
+        "u1 refuses holding 12: exception 2 (illegal address); its points stay bad, the rest is read"
+    ]
+
+
+async def test_an_unplugged_adapter_is_opened_again(
+    bus: Any, inbox: Any, running: Any, tmp_path: Any
+) -> None:
+    lasting = tmp_path / "by-id"
+    lasting.symlink_to(bus.path)
+    source = a_line(str(lasting), {"u1": {"unit_id": 1, "points": holding("a", 1)}})
+    async with running(source, inbox):
+        await inbox.wait(2)
+        bus.unplug()
+        await inbox.until(lambda batches: batches[-1].quality[0] == LOST)
+        lasting.unlink()
+        again = type(bus)()
+        lasting.symlink_to(again.path)
+        await inbox.until(lambda batches: batches[-1].quality[0] == 0)
+        assert inbox.batches[-1].values[0] == held(1, 1)
+        again.unplug()
+
+
+async def test_a_wrong_port_is_one_clear_line(
+    bus: Any, inbox: Any, running: Any, tmp_path: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "file").touch()
+    points = {"u1": {"unit_id": 1, "points": holding("a", 1)}}
+    wanted = {
+        bus.path: "is in use by another program",
+        str(tmp_path / "none"): "no serial port at",
+        str(tmp_path / "file"): "is not a serial port",
+    }
+    async with running(a_line(bus.path, points), type(inbox)()):
+        for path, words in wanted.items():
+            caplog.clear()
+            source = a_line(path, points)
+            async with running(source, inbox):
+                await inbox.wait(len(inbox.batches) + 20)
+                assert words in source.status().detail
+            assert [words in record.message for record in caplog.records] == [True]
+
+
+async def test_silence_is_kept_before_each_request(bus: Any, inbox: Any, running: Any) -> None:
+    devices = {f"u{n}": {"unit_id": n, "points": holding(f"a{n}", 1), "turn_around": ms(20)} for n in (1, 2)}
+    async with running(a_line(bus.path, devices), inbox):
+        await inbox.wait(10)
+    times = np.array([request[0] for request in bus.requests])
+    assert np.diff(times).min() > 0.0195
+
+
+async def test_one_dead_unit_of_ten_does_not_disturb_the_others(bus: Any, inbox: Any, running: Any) -> None:
+    bus.char = 10 / 19200
+    devices = {
+        f"u{n}": {"unit_id": n, "points": holding(f"a{n}", 1, 2), "period": ms(1000), "timeout": ms(250)}
+        for n in range(1, 11)
+    }
+    bus.dead = {4}
+    async with running(a_line(bus.path, devices, baud=19200), inbox):
+        await inbox.wait(90, within=20)  # three more attempts, then u4 is parked
+        inbox.batches.clear()
+        await inbox.wait(80, within=20)
+    jitters = []
+    for n in {*range(1, 11)} - {4}:
+        mine = [batch for batch in inbox.batches if batch.signals.source == f"u{n}"]
+        assert all(batch.quality[0] == 0 for batch in mine)
+        jitters += np.abs(np.diff([batch.time / 1e9 for batch in mine]) - 1.0).tolist()
+    assert np.quantile(jitters, 0.95) < 0.1, sorted(jitters)
+
+
+async def test_a_stuck_transmitter_is_said_and_costs_little(bus: Any, inbox: Any, running: Any) -> None:
+    source = a_line(bus.path, {"u1": {"unit_id": 1, "points": holding("a", 1)}})
+    stop = asyncio.Event()
+
+    async def babble() -> None:
+        while not stop.is_set():
+            with contextlib.suppress(BlockingIOError):
+                os.write(bus.master, b"\x55" * 64)
+            await asyncio.sleep(0.001)
+
+    task = asyncio.create_task(babble())
+    async with running(source, inbox):
+        await inbox.until(lambda _: "never silent" in source.status().devices[0].detail)
+        stop.set()
+        await task
+        await inbox.until(lambda batches: batches[-1].quality[0] == 0)
