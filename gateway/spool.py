@@ -48,11 +48,15 @@ class SpoolSettings(BaseModel):
     max_samples: int = Field(
         8192, gt=0, description="so many samples (64 KiB of values) are committed at once"
     )
-    ring_samples: int = Field(200_000, gt=0, description="samples that may wait in memory for a slow disk")
+    ring_samples: int = Field(
+        default=200_000, gt=0, description="samples that may wait in memory for a slow disk"
+    )
     max_bytes: ByteSize = Field(
         ByteSize(2 << 30), description="room on disk; beyond it the oldest are shed and counted"
     )
-    file_bytes: ByteSize = Field(ByteSize(256 << 20), description="a file ends at this size, or with the day")
+    file_bytes: ByteSize = Field(
+        default=ByteSize(256 << 20), description="a file ends at this size, or with the day"
+    )
     ballast_bytes: ByteSize = Field(
         ByteSize(16 << 20), description="room held back for the moment the disk is full"
     )
@@ -88,6 +92,7 @@ class Spool:
         followers: Sequence[str],
         clock: Callable[[], int] = time.time_ns,
     ) -> None:
+        self.folder = folder
         self._settings = settings
         self._loop = asyncio.get_running_loop()
         self._ended: asyncio.Future[None] = self._loop.create_future()
@@ -222,6 +227,10 @@ class Spool:
     def newest_id(self) -> int:
         """The newest durable entry."""
         return self._log.newest_id
+
+    def last_commit(self) -> int:
+        """When the newest entry was committed, UTC ns; 0 before the first of this run."""
+        return self._last_commit
 
     def newest_time(self) -> int:
         """The newest time of any stored batch; 0 if there is none."""

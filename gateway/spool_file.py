@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -151,9 +151,9 @@ class SpoolFile:
             [(g.first_id, g.last_id, g.n, g.start, g.end, g.reason, g.time) for g in gaps],
         )
 
-    def transaction(self) -> _Transaction:
+    def transaction(self) -> AbstractContextManager[None]:
         """All or nothing: commits durably at the end of the ``with`` block, rolls back on any error."""
-        return _Transaction(self._connection)
+        return sqlite.transaction(self._connection)
 
     def checkpoint(self) -> None:
         """Fold the log into the file and give its room back."""
@@ -256,23 +256,6 @@ class SpoolFile:
         finally:
             other.close()
         return samples
-
-
-class _Transaction:
-    def __init__(self, connection: sqlite.Connection) -> None:
-        self._connection = connection
-
-    def __enter__(self) -> None:
-        self._connection.execute("BEGIN IMMEDIATE")
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        try:
-            if kind is None:
-                self._connection.execute("COMMIT")
-        finally:
-            if self._connection.in_transaction:
-                with suppress(sqlite.DatabaseError):
-                    self._connection.execute("ROLLBACK")
 
 
 def size(path: Path) -> int:

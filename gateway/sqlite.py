@@ -7,6 +7,8 @@ module serves, and the rule that one connection does all writes and checkpoints 
 from __future__ import annotations
 
 import errno
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +23,7 @@ else:
         from sqlite3 import Connection, DatabaseError
         from sqlite3 import connect as _connect
 
-__all__ = ["Connection", "DatabaseError", "is_damage", "is_full", "reading", "writing"]
+__all__ = ["Connection", "DatabaseError", "is_damage", "is_full", "reading", "transaction", "writing"]
 
 
 def writing(path: Path) -> Connection:
@@ -42,6 +44,19 @@ def reading(path: Path) -> Connection:
     connection.execute("PRAGMA busy_timeout = 5000")
     connection.execute("PRAGMA query_only = ON")
     return connection
+
+
+@contextmanager
+def transaction(connection: Connection) -> Iterator[None]:
+    """All or nothing: commits durably at the end of the ``with`` block, rolls back on any error."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    finally:
+        if connection.in_transaction:
+            with suppress(DatabaseError):
+                connection.execute("ROLLBACK")
 
 
 def is_full(error: Exception) -> bool:
