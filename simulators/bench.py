@@ -17,7 +17,7 @@ from typing import Literal, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from simulators.modbus import ILLEGAL_ADDRESS, ILLEGAL_FUNCTION, WRITES, refusal
+from simulators.modbus import ILLEGAL_ADDRESS, ILLEGAL_FUNCTION, ILLEGAL_VALUE, WRITES, refusal
 from simulators.process import opening, say, until_stopped
 
 GENERATIONS = 16
@@ -115,7 +115,7 @@ class Connection(asyncio.Protocol):
         if image is None:
             return
         function = request[7]
-        part = b""
+        code = ILLEGAL_FUNCTION
         if (function == 4 or function == 3) and len(request) == 12:  # noqa: PLR1714 - the fast path
             address = request[8] << 8 | request[9]
             count = request[10] << 8 | request[11]
@@ -125,9 +125,9 @@ class Connection(asyncio.Protocol):
                 head = bytes((0, size + 3, request[6], function, size))
                 self._transport.write(request[:4] + head + part)
                 return
+            code = ILLEGAL_ADDRESS if 0 < count <= 125 else ILLEGAL_VALUE
         farm.writes += function in WRITES
-        pdu = refusal(function, ILLEGAL_ADDRESS if function in {3, 4} else ILLEGAL_FUNCTION)
-        self._transport.write(request[:4] + bytes((0, 3, request[6])) + pdu)
+        self._transport.write(request[:4] + bytes((0, 3, request[6])) + refusal(function, code))
 
 
 async def serve(layout: Layout) -> dict[str, object]:

@@ -8,6 +8,7 @@ import math
 
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.reasoncodes import ReasonCode
 
 from simulators.stand import Device
 
@@ -23,13 +24,12 @@ class Publisher:
     broker is away up to 600 messages wait.
     """
 
-    def __init__(self, host: str, port: int, client_id: str, period: float = 1.0) -> None:
+    def __init__(self, host: str, port: int, client_id: str, period: int = 1_000_000_000) -> None:
         self._address = (host, port)
-        self._period = period
+        self._period = period  # ns
         self._client = Client(CallbackAPIVersion.VERSION2, client_id=client_id, clean_session=False)
         self._client.max_queued_messages_set(600)
         self._client.reconnect_delay_set(1, 5)
-        self.published = 0
 
     async def connect(self, patience: float = 10.0) -> None:
         """Connect, or BrokerError when the broker does not accept us in ``patience`` s."""
@@ -40,10 +40,10 @@ class Publisher:
             if not answered.done():
                 answered.set_result(text)
 
-        def on_connect(*args: object) -> None:
-            reason = args[3]
-            failed = getattr(reason, "is_failure", False)
-            loop.call_soon_threadsafe(tell, str(reason) if failed else "")
+        def on_connect(
+            _client: object, _data: object, _flags: object, reason: ReasonCode, _more: object
+        ) -> None:
+            loop.call_soon_threadsafe(tell, str(reason) if reason.is_failure else "")
 
         self._client.on_connect = on_connect
         self._client.connect_async(*self._address)
@@ -62,15 +62,15 @@ class Publisher:
         """Publish on the whole period, until cancelled."""
         stand = device.stand
         while True:
-            due = (stand.wall() / 1e9 // self._period + 1) * self._period
-            await asyncio.sleep(due - stand.wall() / 1e9)
+            due = (stand.wall() // self._period + 1) * self._period
+            while (early := due - stand.wall()) > 0:  # a sleep may end a little before its time
+                await asyncio.sleep(early / 1e9)
             delay = device.delay()
             if delay is None:
                 continue
             payload = message(stand.tick(), device)
             topic = f"plant/{device.asset}/state"
             asyncio.get_running_loop().call_later(delay, self._client.publish, topic, payload, 1)
-            self.published += 1
 
     async def close(self) -> None:
         self._client.disconnect()

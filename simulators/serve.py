@@ -65,10 +65,12 @@ class Rig:
         """Do what one line of JSON on standard input says; the answer."""
         try:
             return self._obey(json.loads(line))
-        except (ValueError, TypeError, KeyError) as error:
+        except (ValueError, TypeError) as error:
             return {"error": str(error)}
 
-    def _obey(self, command: dict[str, Any]) -> dict[str, object]:
+    def _obey(self, command: Any) -> dict[str, object]:
+        if not isinstance(command, dict) or not command.keys() & {"fault", "heal", "behave"}:
+            raise ValueError('a command is an object with "fault", "heal" or "behave"')
         if "fault" in command:
             asset, _, scenario = str(command["fault"]).partition(":")
             ramp = command.get("ramp")
@@ -77,16 +79,14 @@ class Rig:
         if "heal" in command:
             asset = str(command["heal"])
             return {"healed": asset, "faults": self.stand.heal(asset), "time": self.stand.tick()}
-        if "behave" in command:
-            asset, mood = str(command["device"]), command["behave"]
-            if mood not in MOODS:
-                raise ValueError(f"no behaviour {mood!r}; there are {', '.join(MOODS)}")
-            if asset not in self.devices:
-                raise ValueError(f"no device {asset!r} on these wires; there are {', '.join(self.devices)}")
-            seconds = command.get("seconds")
-            self.devices[asset].behave(mood, None if seconds is None else float(seconds))
-            return {"device": asset, "behave": mood, "time": self.stand.wall()}
-        raise ValueError('a command has "fault", "heal" or "behave"')
+        asset, mood = str(command.get("device", "")), command["behave"]
+        if mood not in MOODS:
+            raise ValueError(f"no behaviour {mood!r}; there are {', '.join(MOODS)}")
+        if asset not in self.devices:
+            raise ValueError(f"no device {asset!r} on these wires; there are {', '.join(self.devices)}")
+        seconds = command.get("seconds")
+        self.devices[asset].behave(mood, None if seconds is None else float(seconds))
+        return {"device": asset, "behave": mood, "time": self.stand.wall()}
 
     def described(self, fault: faults.Fault) -> dict[str, object]:
         """A fault for the JSON lines; times are UTC ns on the wall clock."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import struct
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 from random import Random
 
@@ -72,9 +73,18 @@ def test_each_trouble_does_what_its_name_says() -> None:
     assert len(noisy.data) > len(frame)
     ((collided,),) = treated("collide", "rtu", frame)
     assert crc16(collided.data[:-2]) != int.from_bytes(collided.data[-2:], "little")
-    first, second = treated("swap", "rtu", frame, rtu_frame(2))
-    assert first == []
-    assert second == [Send(0, frame)]  # the second waits in its turn
+
+
+def test_a_swapped_answer_comes_after_the_next() -> None:
+    mischief = Mischief(Trouble(swap=0.5), "rtu", Random(0), Counter())
+    sent = [mischief.treat(rtu_frame(n)) for n in range(1, 100)]
+    for n, (before, after) in enumerate(pairwise(sent), 2):
+        if not before and after[:1] == [Send(0, rtu_frame(n))]:  # held, and the next was not
+            assert after[1:] == [Send(0, rtu_frame(n - 1))]
+    everything = [send.data for sends in sent for send in sends]
+    assert len(everything) >= 98
+    assert everything != sorted(everything)
+    assert sorted(everything) == [rtu_frame(n) for n in range(1, len(everything) + 1)]
 
 
 def test_a_stranger_is_a_whole_answer_of_somebody_else() -> None:
@@ -132,14 +142,15 @@ def test_a_tcp_client_lives_through_every_trouble() -> None:
     async def run() -> None:
         rig = Rig(Stand())
         await rig.open(Wiring(tcp=0))
-        upstream = ("127.0.0.1", rig.endpoints["tcp"]["port"])
+        upstream = rig.endpoints["tcp"]["port"]
+        assert isinstance(upstream, int)
         some = dict.fromkeys(set(TROUBLES) - {"noise", "collide"}, 0.05)
-        proxy = TcpProxy(upstream, Trouble(**some, late_seconds=0.08), seed=2)  # type: ignore[arg-type]
+        proxy = TcpProxy(("127.0.0.1", upstream), Trouble(**some, late_seconds=0.08), seed=2)
         port = await proxy.start()
         answered = failed = 0
         async with asyncio.timeout(60):
             client = AsyncModbusTcpClient("127.0.0.1", port=port, timeout=0.05, retries=0, reconnect_delay=0)
-            for _ in range(400):
+            for _ in range(250):
                 if not client.connected:
                     await client.connect()
                 try:
@@ -150,9 +161,9 @@ def test_a_tcp_client_lives_through_every_trouble() -> None:
             client.close()
         await proxy.stop()
         await rig.close()
-        assert answered > 100
-        assert failed > 20
-        assert proxy.counts["answers"] > 200
+        assert answered > 60
+        assert failed > 12
+        assert proxy.counts["answers"] > 120
         assert all(proxy.counts[name] for name in some)
 
     asyncio.run(run())
