@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from rules.condition import FALSE, TRUE, UNKNOWN, Interval, Test, cause, contains, keepers, truth
 from rules.rule import Bound, Level, Program
@@ -25,17 +26,15 @@ class Phase(StrEnum):
     CLEARING = "clearing"  # back inside, the off-delay runs
 
 
-@dataclass(frozen=True, slots=True)
-class Timer:
+class Timer(NamedTuple):
     """``held`` ns so far; ``mark`` is the last sample that counted, None while nothing is being timed."""
 
     held: int
     mark: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class State:
-    """What is remembered between samples; ``State()`` is normal.
+class State(NamedTuple):
+    """What is remembered between samples; ``State()`` is normal. A tuple, since each sample under a timer makes one.
 
     ``levels`` has one timer per limit: None while it is not violated; an episode keeps it until the value is
     back by the deadband. ``cause`` is the test that decided, ``peak`` its furthest value since then.
@@ -61,14 +60,14 @@ def step(bound: Bound, state: State, time: int, values: Sequence[float]) -> Stat
     if state.last is not None and time < state.last:
         return state
     program = bound.program
-    seen = _look(program, time, values)
+    seen = _look(program, time, values, ease=state.severity > 0)
     timers = state.levels or (None,) * len(program.levels)
     levels = tuple(
-        _level(level, timer, state, seen) for level, timer in zip(program.levels, timers, strict=True)
+        [_level(level, timer, state, seen) for level, timer in zip(program.levels, timers, strict=True)]
     )
     fired = [i for i, timer in enumerate(levels) if _fired(program.levels[i], timer)]
     if state.severity:
-        return _episode(program, replace(state, levels=levels, last=time), fired, state.last, seen)
+        return _episode(program, state._replace(levels=levels, last=time), fired, state.last, seen)
     if fired:
         raised = State(Phase.ACTIVE, time, active_since=time, levels=levels, last=time)
         return _severity(program, raised, fired, seen)
@@ -78,9 +77,8 @@ def step(bound: Bound, state: State, time: int, values: Sequence[float]) -> Stat
     return State(last=time)
 
 
-@dataclass(frozen=True, slots=True)
-class _Seen:
-    """One look at the inputs: features, and the truth of every test at its limit and at the eased limit."""
+class _Seen(NamedTuple):
+    """One look at the inputs: features, the truth of every test, and its truth at the eased limit (if asked)."""
 
     time: int
     max_gap: int
@@ -89,16 +87,11 @@ class _Seen:
     eased: list[int]
 
 
-def _look(program: Program, time: int, values: Sequence[float]) -> _Seen:
+def _look(program: Program, time: int, values: Sequence[float], ease: bool) -> _Seen:
     features = program.look(values)
-    tests = program.tests
-    return _Seen(
-        time,
-        program.max_gap,
-        features,
-        [test.band.truth(features[test.feature]) for test in tests],
-        [test.relaxed.truth(features[test.feature]) for test in tests],
-    )
+    now = [test.band.truth(features[test.feature]) for test in program.tests]
+    eased = [test.relaxed.truth(features[test.feature]) for test in program.tests] if ease else []
+    return _Seen(time, program.max_gap, features, now, eased)
 
 
 def _level(level: Level, timer: Timer | None, state: State, seen: _Seen) -> Timer | None:
@@ -136,15 +129,15 @@ def _episode(program: Program, state: State, fired: list[int], last: int | None,
     if any(state.levels):
         if state.phase is Phase.ACTIVE:
             return state
-        return replace(
-            state, phase=Phase.ACTIVE, since=time, leaving=None, reactivations=state.reactivations + 1
+        return state._replace(
+            phase=Phase.ACTIVE, since=time, leaving=None, reactivations=state.reactivations + 1
         )
     inside = all(truth(level.tree, seen.now) == FALSE for level in program.levels)
     leaving = _count(state.leaving, last, seen) if inside else state.leaving or Timer(0, None)
     if inside and leaving.held >= program.off_delay:
         return State(last=time)
     since = state.since if state.phase is Phase.CLEARING else time
-    return replace(state, phase=Phase.CLEARING, since=since, leaving=leaving)
+    return state._replace(phase=Phase.CLEARING, since=since, leaving=leaving)
 
 
 def _severity(program: Program, state: State, fired: list[int], seen: _Seen) -> State:
@@ -158,12 +151,12 @@ def _severity(program: Program, state: State, fired: list[int], seen: _Seen) -> 
                 and program.tests[state.cause].feature == program.tests[decided].feature
             )
             peak = state.peak if same else None
-            state = replace(state, severity=program.levels[worst].severity, cause=decided, peak=peak)
+            state = state._replace(severity=program.levels[worst].severity, cause=decided, peak=peak)
     assert state.cause is not None
     test = program.tests[state.cause]
     x = seen.features[test.feature]
     if math.isfinite(x) and (state.peak is None or _further(test, x, state.peak)):
-        return replace(state, peak=x)
+        return state._replace(peak=x)
     return state
 
 
@@ -291,7 +284,7 @@ def watch(bound: Bound, state: State, values: Sequence[float]) -> Watch | None:
     ):
         return None
     program = bound.program
-    seen = _look(program, 0, values)
+    seen = _look(program, 0, values, ease=state.severity > 0)
     intervals: dict[int, Interval] = {}
 
     def narrow(feature: int, interval: Interval) -> None:

@@ -24,7 +24,7 @@ DEEPEST = 20
 GREATEST = 1e15
 
 _TOKEN = re.compile(
-    r"""\s+ | (?P<name>[A-Za-z_][A-Za-z_0-9]*) | (?P<number>(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?(?![\w.]))
+    r"""[ \t\r\n]+ | (?P<name>[A-Za-z_][A-Za-z_0-9]*) | (?P<number>(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?(?![\w.]))
     | (?P<open>\() | (?P<close>\)) | [<>=!]= | \*(?!\*) | /(?!/) | [-+<>,]""",
     re.VERBOSE | re.ASCII,
 )
@@ -107,8 +107,9 @@ _WORDS = {
 def parse(text: str, signals: Collection[str], params: Collection[str]) -> Condition:
     """``text`` as a condition over these aliases and parameters; raises ExpressionError."""
     _screen(text)
+    line = _one_line(text)
     try:
-        tree = ast.parse(text.strip(), mode="eval")
+        tree = ast.parse(line, mode="eval")
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         where = f" at column {error.offset}" if isinstance(error, SyntaxError) and error.offset else ""
         raise ExpressionError(
@@ -118,7 +119,7 @@ def parse(text: str, signals: Collection[str], params: Collection[str]) -> Condi
         raise ExpressionError(
             f"{_quote(text)} is too long: at most {MOST_NODES} parts; split it into several rules"
         )
-    return _Reader(text.strip(), frozenset(signals), frozenset(params)).condition(tree.body, False, 0)
+    return _Reader(line, frozenset(signals), frozenset(params)).condition(tree.body, False, 0)
 
 
 def _screen(text: str) -> None:
@@ -139,8 +140,14 @@ def _screen(text: str) -> None:
         position = token.end()
 
 
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
 def _quote(text: str) -> str:
-    line = " ".join(text.split())
+    line = "".join(
+        letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in _one_line(text[:100])
+    )
     return f'"{line}"' if len(line) <= 60 else f'"{line[:57]}…"'
 
 

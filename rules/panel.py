@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rules import snapshot
-from rules.episode import State, Transition, report, step, watch
+from rules.episode import State, Transition, Watch, report, step, watch
 from rules.expression import Closure
 from rules.rule import Bound, Program
 
@@ -42,6 +42,7 @@ class View:
     """How the columns of one signal set meet the panel; made by ``Panel.view`` and kept by the caller."""
 
     names: tuple[str, ...]
+    all_good: bytes
     generation: int = -1
     columns: Slots = field(default_factory=lambda: np.empty(0, np.intp))
     slots: Slots = field(default_factory=lambda: np.empty(0, np.intp))
@@ -60,7 +61,7 @@ class Panel:
 
     def view(self, names: Sequence[str]) -> View:
         """How batches of these signals are judged; it stays good over ``rebind``."""
-        view = View(tuple(names))
+        view = View(tuple(names), bytes(len(names)))
         self._compile(view)
         return view
 
@@ -77,10 +78,10 @@ class Panel:
         if not slots.size:
             return []
         fresh = self._time[slots] < time
-        if not fresh.all():
+        if np.count_nonzero(fresh) < slots.size:
             slots, columns = slots[fresh], columns[fresh]
         x = values[columns]
-        all_good = not quality.any()
+        all_good = quality.tobytes() == view.all_good
         if not all_good:
             x = np.where(quality[columns] == 0, x, math.nan)
         self._time[slots] = time
@@ -88,7 +89,7 @@ class Panel:
         out = (x < self._low[slots]) | (x > self._high[slots])
         if not all_good:
             out |= self._timing[slots]  # a sample without value moves nothing, but it stops running timers
-        tripped = slots[out].tolist() if out.any() else []
+        tripped = slots[out].tolist() if np.count_nonzero(out) else []
         if view.derived:
             tripped += self._derive(view)
         return self._step(tripped) if tripped else []
@@ -117,31 +118,32 @@ class Panel:
         """Step every rule on these slots that may change, in the order of binding."""
         found: list[Transition] = []
         for b in sorted({b for slot in tripped for b in self._attached(slot)}):
-            if b in self._busy or self._left(b):
+            if self._may_change(b):
                 found += self._step_one(b)
         return found
 
-    def _left(self, b: int) -> bool:
-        value = self._value
-        return any(
-            not low <= value[slot] <= high and value[slot] == value[slot]
-            for slot, low, high in self._watched(b)
-        )
+    def _may_change(self, b: int) -> bool:
+        intervals = self._watched(b)
+        if intervals is None:
+            return True
+        value = self._value.item
+        return any(value(slot) < low or value(slot) > high for slot, low, high in intervals)
 
     def _step_one(self, b: int) -> list[Transition]:
         bound, before = self._bounds[b], self._states.get(b, _REST)
-        time, values = self._inputs_now(b)
+        time, values = self._inputs_now(bound)
         after = step(bound, before, time, values)
         self._settle(b, after, values)
         return report(bound, before, after, time, values)
 
-    def _inputs_now(self, b: int) -> tuple[int, list[float]]:
+    def _inputs_now(self, bound: Bound) -> tuple[int, list[float]]:
         """Time of the newest input, and all of them; one older than the rule's max_gap is unknown."""
-        slots = self._slots_of(b)
-        times, values = self._time[slots].tolist(), self._value[slots].tolist()
+        slots = self._slots_of(bound)
+        times = [self._time.item(slot) for slot in slots]
         newest = max(times)
-        oldest = newest - self._bounds[b].program.max_gap
-        return newest, [math.nan if t < oldest else x for t, x in zip(times, values, strict=True)]
+        oldest = newest - bound.program.max_gap
+        value = self._value.item
+        return newest, [math.nan if t < oldest else value(slot) for t, slot in zip(times, slots, strict=True)]
 
     # ------------------------------------------------------------------------------------------ resting
 
@@ -152,45 +154,41 @@ class Panel:
             self._states[b] = state
         else:
             self._states.pop(b, None)
-        intervals = watch(bound, state, values)
-        if intervals is None:
-            if b not in self._busy:
-                self._busy.add(b)
-                self._refresh(self._slots_of(b).tolist())
-            return
         old = self._watched(b)
-        new = tuple((self._feature_slot(b, feature), low, high) for feature, low, high in intervals)
-        was_busy = b in self._busy
-        self._busy.discard(b)
-        if new != old:
+        new = self._place(bound, watch(bound, state, values))
+        if new == old:
+            return
+        if new == self._place(bound, self._at_rest[bound.program]):
+            del self._watch[b]
+        else:
             self._watch[b] = new
-        if was_busy or new != old:
-            self._refresh({slot for slot, _, _ in (*old, *new)} | set(self._slots_of(b).tolist()))
+        self._refresh({slot for slot, _, _ in (*(old or ()), *(new or ()))} | set(self._slots_of(bound)))
 
     def _refresh(self, slots: Iterable[int]) -> None:
         """Set the interval of each slot anew from the rules on it."""
         for slot in slots:
-            low, high, timing = -math.inf, math.inf, False
-            for b in self._attached(slot):
-                if b in self._busy:
-                    timing = True
-                for place, least, most in self._watched(b):
-                    if place == slot:
-                        low, high = max(low, least), min(high, most)
-            self._low[slot], self._high[slot] = (math.inf, -math.inf) if timing else (low, high)
-            self._timing[slot] = timing
+            watches = [self._watched(b) for b in self._attached(slot)]
+            timing = None in watches
+            low, high = (math.inf, -math.inf) if timing else (-math.inf, math.inf)
+            for place, least, most in (interval for intervals in watches for interval in intervals or ()):
+                if place == slot:
+                    low, high = max(low, least), min(high, most)
+            self._low[slot], self._high[slot], self._timing[slot] = low, high, timing
 
-    def _watched(self, b: int) -> tuple[Interval, ...]:
-        found = self._watch.get(b)
-        if found is not None:
-            return found
-        at_rest = self._at_rest[self._bounds[b].program]
-        return tuple((self._feature_slot(b, feature), low, high) for feature, low, high in at_rest)
+    def _watched(self, b: int) -> tuple[Interval, ...] | None:
+        """The intervals of a rule at rest; None while it has to see every sample."""
+        if b in self._watch:
+            return self._watch[b]
+        bound = self._bounds[b]
+        return self._place(bound, self._at_rest[bound.program])
 
-    def _slots_of(self, b: int) -> Slots:
-        start, end = self._input_start[b : b + 2]
-        slots: Slots = self._input_slots[start:end]
-        return slots
+    def _place(self, bound: Bound, intervals: Watch | None) -> tuple[Interval, ...] | None:
+        if intervals is None:
+            return None
+        return tuple([(self._feature_slot(bound, feature), low, high) for feature, low, high in intervals])
+
+    def _slots_of(self, bound: Bound) -> list[int]:
+        return [self._signals[name] for name in bound.inputs]
 
     def _attached(self, slot: int) -> list[int]:
         if slot >= len(self._signals):
@@ -198,11 +196,11 @@ class Panel:
         found: list[int] = self._rules[self._rule_start[slot] : self._rule_start[slot + 1]].tolist()
         return found
 
-    def _feature_slot(self, b: int, feature: int) -> int:
-        found = self._bounds[b].program.features[feature]
+    def _feature_slot(self, bound: Bound, feature: int) -> int:
+        found = bound.program.features[feature]
         if found.compute is None:
-            return int(self._input_slots[self._input_start[b] + found.inputs[0]])
-        return self._derived_slot[b, feature]
+            return self._signals[bound.inputs[found.inputs[0]]]
+        return self._derived_slot[bound, feature]
 
     # ------------------------------------------------------------------------------------------ arranging
 
@@ -226,13 +224,15 @@ class Panel:
         )
         self._rule_start = np.concatenate(([0], np.cumsum(counts)))
         derived = [
-            (b, feature)
+            (b, bound, feature)
             for b, bound in enumerate(self._bounds)
             for feature, found in enumerate(bound.program.features)
             if found.compute is not None
         ]
-        self._derived_slot = {pair: len(self._signals) + i for i, pair in enumerate(derived)}
-        self._derived_of = [b for b, _ in derived]
+        self._derived_slot = {
+            (bound, feature): len(self._signals) + i for i, (_, bound, feature) in enumerate(derived)
+        }
+        self._derived_of = [b for b, _, _ in derived]
         size = len(self._signals) + len(derived)
         self._value = np.full(size, math.nan)
         self._time = np.full(size, NEVER, np.int64)
@@ -241,13 +241,12 @@ class Panel:
         self._timing = np.zeros(size, np.bool_)
         self._home = np.full(len(self._signals), -1, np.intp)
         self._states: dict[int, State] = {}
-        self._watch: dict[int, tuple[Interval, ...]] = {}
-        self._busy: set[int] = set()
+        self._watch: dict[int, tuple[Interval, ...] | None] = {}
         self._rest()
 
     def _rest(self) -> None:
         """The intervals of rules that have seen nothing, for all bindings of a program at once."""
-        self._at_rest: dict[Program, tuple[Interval, ...]] = {}
+        self._at_rest: dict[Program, Watch] = {}
         members: dict[Program, list[int]] = {}
         for b, bound in enumerate(self._bounds):
             members.setdefault(bound.program, []).append(b)
@@ -264,7 +263,7 @@ class Panel:
         if found.compute is None:
             slots: Slots = self._input_slots[self._input_start[bindings] + found.inputs[0]]
             return slots
-        return np.array([self._derived_slot[b, feature] for b in bindings], np.intp)
+        return np.array([self._derived_slot[self._bounds[b], feature] for b in bindings], np.intp)
 
     def _compile(self, view: View) -> None:
         known = [
@@ -338,10 +337,10 @@ class Panel:
         names = list(self._signals)
         spread: set[int] = set()
         for b in np.flatnonzero(np.diff(self._input_start) > 1).tolist():
-            slots = self._slots_of(b)
+            slots = self._slots_of(self._bounds[b])
             homes = set(self._home[slots].tolist())
             if len(homes) > 1 or min(homes) < 0:
-                spread.update(slots.tolist())
+                spread.update(slots)
         return [names[slot] for slot in sorted(spread)]
 
     def _restore(self, kept: snapshot.Snapshot) -> list[Transition]:
@@ -356,7 +355,7 @@ class Panel:
         for entry in kept.states:
             b = places.get((entry.rule, entry.hash, entry.asset))
             if b is not None:
-                self._settle(b, entry.state, self._inputs_now(b)[1])
+                self._settle(b, entry.state, self._inputs_now(self._bounds[b])[1])
             elif entry.state.severity:
                 gone.append(entry.withdrawn())
         return gone

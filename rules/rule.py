@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -22,7 +23,7 @@ from rules.expression import (
     names,
     parse,
 )
-from rules.settings import RuleSettings
+from rules.settings import RuleSettings, share
 
 Spans = Mapping[str, tuple[float, float] | None]
 
@@ -90,22 +91,18 @@ class Rule:
         if unknown := sorted(overrides.keys() - self.settings.params.keys()):
             known = ", ".join(self.settings.params) or "none"
             raise RuleError(f"rule {self.id} has no parameter {unknown[0]}; it has: {known}")
+        if not overrides and not self.settings.reads_span and "" in self._programs:
+            return self._programs[""]
         params = {name: float(overrides.get(name, number)) for name, number in self.settings.params.items()}
         used = (
-            {quantity: spans[quantity] for quantity in self.settings.signals.values()}
-            if self._reads_span
-            else {}
+            {name: spans[name] for name in self.settings.signals.values()} if self.settings.reads_span else {}
         )
-        key = json.dumps([self.hash, params, used], sort_keys=True)
+        content = json.dumps([self.hash, params, used], sort_keys=True)
+        key = content if overrides or used else ""
         if key not in self._programs:
-            self._programs[key] = _Compiler(self, params, used).program(
-                hashlib.sha256(key.encode()).hexdigest()
-            )
+            content_hash = hashlib.sha256(content.encode()).hexdigest()
+            self._programs[key] = _Compiler(self, params, used).program(content_hash)
         return self._programs[key]
-
-    @property
-    def _reads_span(self) -> bool:
-        return self.settings.deadband_share is not None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -132,9 +129,8 @@ def bind(rule: Rule, asset: str, quantities: Spans, overrides: Mapping[str, floa
         program = rule.program(overrides or {}, quantities)
     except RuleError as error:
         raise RuleError(f"{error} (asset {asset})") from None
-    return Bound(
-        rule, asset, tuple(f"{asset}/{quantity}" for quantity in rule.settings.signals.values()), program
-    )
+    inputs = tuple(sys.intern(f"{asset}/{quantity}") for quantity in rule.settings.signals.values())
+    return Bound(rule, asset, inputs, program)
 
 
 class _Compiler:
@@ -215,13 +211,14 @@ class _Compiler:
         return list(self._features).index(node)
 
     def _deadband(self, signal: int) -> float:
-        written = self._settings.clear.deadband
-        if (share := self._settings.deadband_share) is not None:
-            quantity = list(self._settings.signals.values())[signal]
+        """In the unit of the signal."""
+        alias, quantity = list(self._settings.signals.items())[signal]
+        written = self._settings.clear.deadband_of(alias)
+        if (part := share(written)) is not None:
             span = self._spans[quantity]
             if span is None:
                 raise RuleError(f"rule {self._rule.id}: a deadband in % needs a range for {quantity}")
-            return share * (span[1] - span[0])
+            return part * (span[1] - span[0])
         number = self._params[written] if isinstance(written, str) else written
         if number < 0:
             raise RuleError(

@@ -52,11 +52,22 @@ class When(_Form):
     on_delay: Duration = timedelta(0)
 
 
-class Clear(_Form):
-    """The way back: inside by ``deadband`` (number, parameter, or "2%" of the span) for ``off_delay``."""
+Deadband = Annotated[float, Field(ge=0, allow_inf_nan=False)] | str
 
-    deadband: Annotated[float, Field(ge=0, allow_inf_nan=False)] | str = 0.0
+
+class Clear(_Form):
+    """The way back: inside by ``deadband`` for ``off_delay``.
+
+    A deadband is a number, a parameter, or a share of the signal's span ("2%"); it eases every comparison, or, as
+    ``{ v = 0.3, n = 20 }``, those that begin with these signals.
+    """
+
+    deadband: Deadband | dict[str, Deadband] = 0.0
     off_delay: Duration = timedelta(0)
+
+    def deadband_of(self, alias: str) -> float | str:
+        """The deadband of comparisons that begin with ``alias``, as written."""
+        return self.deadband.get(alias, 0.0) if isinstance(self.deadband, dict) else self.deadband
 
 
 class Quality(_Form):
@@ -147,21 +158,33 @@ class RuleSettings(_Form):
             raise ValueError(f'"{min(both)}" is a signal and a parameter; give them different names')
         for when in self.when:
             parse(when.expr, self.signals, self.params)
-        deadband = self.clear.deadband
-        if isinstance(deadband, str) and deadband not in self.params and not _PERCENT.fullmatch(deadband):
+        return self
+
+    @model_validator(mode="after")
+    def _deadbands(self) -> RuleSettings:
+        written = self.clear.deadband
+        if isinstance(written, dict) and (unknown := sorted(written.keys() - self.signals.keys())):
             raise ValueError(
-                f'clear.deadband: "{deadband}" is neither a parameter of the rule nor a share such as "2%"'
+                f'clear.deadband: "{unknown[0]}" is no signal of the rule; it has {", ".join(self.signals)}'
             )
+        for found in written.values() if isinstance(written, dict) else (written,):
+            if isinstance(found, str) and found not in self.params and share(found) is None:
+                raise ValueError(f'clear.deadband: "{found}" is neither a parameter nor a share such as "2%"')
         return self
 
     @property
-    def deadband_share(self) -> float | None:
-        """The deadband as a share of the signal's span, if it is written as one."""
-        found = _PERCENT.fullmatch(self.clear.deadband) if isinstance(self.clear.deadband, str) else None
-        return float(found[1]) / 100 if found else None
+    def reads_span(self) -> bool:
+        """Whether a deadband is a share of a signal's span."""
+        return any(share(self.clear.deadband_of(alias)) is not None for alias in self.signals)
 
     @property
     def content_hash(self) -> str:
         """SHA-256 of everything that decides; titles and notes may change without making a new version."""
         content = self.model_dump(mode="json", by_alias=True, exclude={"title_en", "title_zh", "note"})
         return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def share(deadband: float | str) -> float | None:
+    """``"2%"`` → 0.02; None for anything else."""
+    found = _PERCENT.fullmatch(deadband) if isinstance(deadband, str) else None
+    return float(found[1]) / 100 if found else None

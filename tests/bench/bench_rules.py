@@ -34,7 +34,7 @@ def rule(number: int, kind: str) -> Rule:
 
 
 def measure(
-    signals: int, width: int, per_signal: int, kind: str, crossing: float, seconds: int
+    signals: int, seconds: int, *, width: int, per_signal: int, kind: str, crossing: float
 ) -> dict[str, float]:
     """Judge ``seconds`` of one sample a second on ``signals`` signals, read ``width`` at a time."""
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -85,7 +85,9 @@ def main() -> None:
         ("1 rule a signal, batches of 10 000", 10_000, 1, "one", 0.0),
     ]
     for title, width, per_signal, kind, crossing in cases:
-        found = measure(options.signals, width, per_signal, kind, crossing, options.seconds)
+        found = measure(
+            options.signals, options.seconds, width=width, per_signal=per_signal, kind=kind, crossing=crossing
+        )
         print(f"{title:48}", "  ".join(f"{name} {figure:,.1f}" for name, figure in found.items()), flush=True)
 
 

@@ -39,7 +39,7 @@ form = st.fixed_dictionaries(
             max_size=3,
         ),
         "clear": st.fixed_dictionaries(
-            {"deadband": st.sampled_from([0, 1, 2.5, "10%"]), "off_delay": seconds}
+            {"deadband": st.sampled_from([0, 1, 2.5, "10%", {"v": 1, "n": "10%"}]), "off_delay": seconds}
         ),
         "quality": st.just({"max_gap": "3s"}),
     }
