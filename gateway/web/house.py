@@ -1,0 +1,60 @@
+"""What the pages were handed, and how a route asks for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated
+from urllib.parse import parse_qsl
+
+from fastapi import Depends, Request
+
+from gateway.config import Site
+from gateway.i18n import Language
+from gateway.store import Store
+from gateway.web.daemon import Daemon, LiveFeed
+from gateway.web.render import Renderer, reader_language
+from ticketing import Actor, Desk
+
+# Until people sign in, the pages answer on loopback only; whoever sits there is this lead, or says who they are.
+LOCAL = Actor("local", frozenset({"lead", "technician", "engineer"}))
+
+
+@dataclass(frozen=True)
+class House:
+    """Everything a route may use. ``now`` is UTC in ms."""
+
+    site: Site
+    desk: Desk
+    store: Store
+    daemon: Daemon
+    feed: LiveFeed
+    renderer: Renderer
+    now: Callable[[], int]
+
+
+def _house(request: Request) -> House:
+    house: House = request.app.state.house
+    return house
+
+
+def _language(request: Request) -> Language:
+    return reader_language(_house(request).site, request)
+
+
+def actor(request: Request) -> Actor:
+    """The person of ``people.toml`` whom the reader says to be; nobody proves it yet, so it is asked only here."""
+    name = request.cookies.get("who", "")
+    person = _house(request).site.people.get(name)
+    return Actor(name, frozenset({person.role})) if person else LOCAL
+
+
+async def _form(request: Request) -> dict[str, str]:
+    """A plain HTML form; nothing here takes files."""
+    return dict(parse_qsl((await request.body()).decode(errors="replace"), max_num_fields=64))
+
+
+Hall = Annotated[House, Depends(_house)]
+Reader = Annotated[Language, Depends(_language)]
+Who = Annotated[Actor, Depends(actor)]
+Form = Annotated[dict[str, str], Depends(_form)]

@@ -1,0 +1,212 @@
+"""Work orders: the list, one order with its evidence, its moves; the same as pages and as an API."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Query, Request, Response
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.responses import RedirectResponse
+
+from gateway.web import forms, story
+from gateway.web.encode import plain, spreadsheet_safe
+from gateway.web.house import Form, Hall, House, Reader, Who, actor
+from gateway.web.refusals import refusal, status_of
+from gateway.web.render import asset_name, iso, reader_language
+from ticketing import FIELDS, Actor, FieldError, MoveRefusedError, Order, State
+
+router = APIRouter()
+PAGE = 50
+MOST = 10_000  # rows of a CSV
+AT_WORK = (State.ASSIGNED, State.IN_PROGRESS, State.ON_HOLD)
+Shown = Literal[
+    "open", "all", "at_work", "new", "assigned", "in_progress", "on_hold", "resolved", "closed", "cancelled"
+]
+
+
+class Filter(BaseModel):
+    """Which orders to show, as it stands in the address."""
+
+    model_config = ConfigDict(str_strip_whitespace=True)
+
+    state: Shown = "open"
+    priority: Literal["", "1", "2", "3", "4"] = ""
+    asset: str = Field(default="", max_length=64)
+    q: str = Field(default="", max_length=100)
+    page: int = Field(default=1, ge=1, le=10_000)
+
+    def asked(self) -> dict[str, Any]:
+        """As the desk wants it."""
+        state: Any = {"all": None, "at_work": AT_WORK}.get(self.state, self.state)
+        priority = int(self.priority) if self.priority else None
+        return {"state": state, "priority": priority, "asset": self.asset or None, "text": self.q or None}
+
+
+class Change(BaseModel):
+    """One move of an order; ``version`` is the one that was read."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    type: str = Field(description="a move, such as assign, start or resolve")
+    version: int = Field(description="the order's version that you have read")
+    fields: dict[str, Any] = {}
+
+
+Filters = Annotated[Filter, Query()]
+
+
+@router.get("/", include_in_schema=False)
+def front() -> RedirectResponse:
+    """The orders are the front page."""
+    return RedirectResponse("/orders", 303)
+
+
+@router.get("/orders", include_in_schema=False)
+def orders_page(request: Request, house: Hall, wanted: Filters) -> Response:
+    """The list; htmx takes what it needs out of the same answer when a filter changes."""
+    with house.desk.read() as desk:
+        found = desk.orders(**wanted.asked(), limit=PAGE, offset=(wanted.page - 1) * PAGE)
+        total = desk.count_orders(**wanted.asked())
+        counts = desk.count_by_state()
+    return house.renderer.page(
+        request,
+        "orders.html",
+        orders=found,
+        wanted=wanted,
+        total=total,
+        pages=max(1, -(-total // PAGE)),
+        ever=sum(counts.values()),
+        tiles=_tiles(counts),
+        states=list(State),
+        person=lambda key: story.person_name(house.site, key, reader_language(house.site, request)),
+    )
+
+
+def _tiles(counts: Mapping[State, int]) -> list[tuple[str, str, int]]:
+    """Filter, icon and number of each tile."""
+    at_work = sum(counts[state] for state in AT_WORK)
+    new, waiting = counts[State.NEW], counts[State.RESOLVED]
+    return [
+        ("open", "clipboard-list", new + at_work + waiting),
+        ("new", "flag", new),
+        ("at_work", "tool", at_work),
+        ("resolved", "circle-check", waiting),
+    ]
+
+
+@router.get("/orders.csv", include_in_schema=False)
+def orders_csv(house: Hall, wanted: Filters, language: Reader) -> Response:
+    """What the list shows, all pages of it, for a spreadsheet."""
+    with house.desk.read() as desk:
+        found = desk.orders(**wanted.asked(), limit=MOST)
+    text = io.StringIO()
+    rows = csv.writer(text)
+    rows.writerow(
+        ["number", "state", "priority", "severity", "asset", "name", "title", "assignee", "opened", "due"]
+    )
+    for order in found:
+        title = order.title_zh if language == "zh" else order.title_en
+        name = asset_name(house.site, order.asset or "", language)
+        row = [order.number, order.state.value, order.priority, order.severity_max, order.asset, name, title]
+        row += [order.assignee, iso(order.opened_at), iso(order.due_resolve_at)]
+        rows.writerow([spreadsheet_safe(cell) for cell in row])
+    headers = {"Content-Disposition": 'attachment; filename="work-orders.csv"'}
+    return Response("\ufeff" + text.getvalue(), 200, headers, "text/csv; charset=utf-8")
+
+
+@router.get("/orders/{number}", include_in_schema=False)
+def order_page(request: Request, house: Hall, number: str) -> Response:
+    """One order: the sentence first, then why, then what to do."""
+    return _order_page(request, house, number)
+
+
+def _order_page(
+    request: Request, house: House, number: str, status: int = 200, refused: str = ""
+) -> Response:
+    language = reader_language(house.site, request)
+    with house.desk.read() as desk:
+        order = desk.order(number)
+        evidence = desk.evidence(number)
+        events = desk.timeline(number)
+        alarms = {alarm.episode: alarm for alarm in desk.alarms(number=number)}
+        links, tasks = desk.links(number), desk.tasks(number)
+    shown = next((found for found in evidence if found.body.get("series")), evidence[0] if evidence else None)
+    body = shown.body if shown else {}
+    alarm = alarms.get(shown.episode) if shown else None
+    leading, others = forms.buttons(house.site, order, actor(request), language)
+    return house.renderer.page(
+        request,
+        "order.html",
+        status,
+        order=order,
+        refused=refused,
+        sentence=story.sentence(order, evidence, language),
+        counterfactual=(body.get("counterfactual") or {}).get(language),
+        chart=story.evidence_chart(house.site, body, alarm, language),
+        facts=story.facts(house.site, body, language),
+        contributions=(body.get("model") or {}).get("contributions") or [],
+        earlier=body.get("earlier_orders") or [],
+        statistics=body.get("statistics") or {},
+        measure=(body.get("condition") or {}).get("unit", ""),
+        episodes=sorted(alarms.values(), key=lambda episode: episode.raised_at),
+        timeline=story.timeline(house.site, events, language),
+        links=links,
+        tasks=tasks,
+        leading=leading,
+        others=others,
+        person=lambda key: story.person_name(house.site, key, language),
+        choice=lambda field, value: forms.choice_name(field, value, language),
+    )
+
+
+@router.post("/orders/{number}/moves", include_in_schema=False)
+def move_by_form(request: Request, house: Hall, number: str, who: Who, given: Form) -> Response:
+    """A button was pressed: the same verb as the API's, and back to the order; a refusal stands above the page."""
+    language = reader_language(house.site, request)
+    move = given.get("move", "")
+    try:
+        fields = forms.read_fields(move, given)
+        _move(house, number, move, who, int(given.get("version", "0")), fields)
+    except MoveRefusedError as error:
+        return _order_page(request, house, number, status_of(error), refusal(error, language))
+    except FieldError as error:
+        return _order_page(request, house, number, 422, refusal(error, language))
+    return RedirectResponse(f"/orders/{number}", 303)
+
+
+def _move(house: House, number: str, move: str, who: Actor, version: int, fields: dict[str, Any]) -> Order:
+    if unknown := fields.keys() - FIELDS.keys():
+        raise FieldError(sorted(unknown), f"{move} takes no {', '.join(sorted(unknown))}")
+    with house.desk.transaction() as desk:
+        return desk.move(number, move, who, version, house.now(), **fields)
+
+
+@router.get("/api/work-orders")
+def list_orders(house: Hall, wanted: Filters) -> dict[str, Any]:
+    """Orders, the most urgent first, then the newest."""
+    with house.desk.read() as desk:
+        found = desk.orders(**wanted.asked(), limit=PAGE, offset=(wanted.page - 1) * PAGE)
+        return {"total": desk.count_orders(**wanted.asked()), "page": wanted.page, "orders": plain(found)}
+
+
+@router.get("/api/work-orders/{number}")
+def one_order(house: Hall, number: str, who: Who) -> dict[str, Any]:
+    """The order with everything that belongs to it, and the moves that may be made now."""
+    with house.desk.read() as desk:
+        return {
+            "order": plain(desk.order(number)),
+            "moves": desk.legal_moves(number, who),
+            "timeline": plain(desk.timeline(number)),
+            "evidence": plain(desk.evidence(number)),
+            "links": plain(desk.links(number)),
+            "tasks": plain(desk.tasks(number)),
+        }
+
+
+@router.post("/api/work-orders/{number}/events")
+def change_order(house: Hall, number: str, who: Who, change: Change) -> dict[str, Any]:
+    """The only way to change an order; 409 when it is too late or not possible, 403, 422, 404."""
+    return {"order": plain(_move(house, number, change.type, who, change.version, change.fields))}

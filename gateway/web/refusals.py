@@ -1,0 +1,124 @@
+"""What went wrong, said so that the reader knows what to do: a page for people, JSON for programs."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse, Response
+
+from gateway import i18n
+from gateway.i18n import Language
+from gateway.store import StoreError
+from gateway.web.daemon import DaemonAwayError, TooManyListenersError
+from gateway.web.guard import HEADERS
+from gateway.web.house import House
+from gateway.web.render import reader_language
+from ticketing import FieldError, MoveRefusedError, NotFoundError
+
+log = logging.getLogger(__name__)
+
+
+def status_of(error: Exception) -> int:
+    """The HTTP status that says what kind of refusal this is."""
+    if isinstance(error, MoveRefusedError):
+        return 403 if error.why == "role" else 409
+    if isinstance(error, HTTPException):
+        return error.status_code
+    kinds = {
+        NotFoundError: 404,
+        FieldError: 422,
+        RequestValidationError: 422,
+        DaemonAwayError: 503,
+        TooManyListenersError: 503,
+        StoreError: 503,
+    }
+    return next((status for kind, status in kinds.items() if isinstance(error, kind)), 500)
+
+
+def refusal(error: Exception, language: Language) -> str:
+    """``error`` in the reader's words."""
+    _ = i18n.speaker(language)
+    if isinstance(error, MoveRefusedError):
+        return _move_refusal(error, language)
+    if isinstance(error, FieldError):
+        names = _(", ").join(i18n.term(language, "field", name) for name in error.fields)
+        return _("Please check: %(fields)s. Nothing was changed.", fields=names)
+    if isinstance(error, RequestValidationError):
+        names = _(", ").join(sorted({str(found["loc"][-1]) for found in error.errors()}))
+        return _("The address or the data is not as it should be: %(fields)s.", fields=names)
+    if isinstance(error, DaemonAwayError):
+        return _(
+            "The gateway does not answer. Start it with `watchkeeper run`; work orders can be read meanwhile."
+        )
+    if isinstance(error, StoreError):
+        return _("The store of measurements does not answer; nothing is lost, the samples wait in the spool.")
+    if isinstance(error, TooManyListenersError):
+        return _("Too many live pages are open. Close some and try again.")
+    if status_of(error) == 404:
+        return _("There is nothing at this address. It may have been mistyped.")
+    return _("That is not possible here.")
+
+
+def _move_refusal(error: MoveRefusedError, language: Language) -> str:
+    _ = i18n.speaker(language)
+    state = i18n.term(language, "state", error.state.value)
+    if error.why == "stale":
+        return _(
+            "Somebody changed this order meanwhile. Below is how it stands now; please look and try again."
+        )
+    if error.why == "illegal":
+        return _("That is no longer possible: the order is now “%(state)s”.", state=state)
+    if error.why == "role":
+        return _("That is for somebody else to do.")
+    reason = str(error).partition(": ")[2].lstrip("0123456789 ")
+    return _("Not yet: %(reason)s.", reason=i18n.term(language, "guard", reason))
+
+
+def install(app: FastAPI) -> None:
+    """Answer each kind of refusal; an error of ours shows an id and nothing else."""
+    for kind in (NotFoundError, MoveRefusedError, FieldError, RequestValidationError, HTTPException):
+        app.add_exception_handler(kind, _refused)
+    for kind in (DaemonAwayError, TooManyListenersError, StoreError):
+        app.add_exception_handler(kind, _refused)
+    app.add_exception_handler(Exception, _broken)
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    return _answer(request, status_of(error), error)
+
+
+async def _broken(request: Request, error: Exception) -> Response:
+    mark = secrets.token_hex(4)
+    log.error("error %s at %s %s", mark, request.method, request.url.path, exc_info=error)
+    answer = _answer(request, 500, error, mark)
+    answer.headers.update(HEADERS)  # Starlette answers this one outside our middleware
+    return answer
+
+
+def _answer(request: Request, status: int, error: Exception, mark: str = "") -> Response:
+    house: House = request.app.state.house
+    language = reader_language(house.site, request)
+    _ = i18n.speaker(language)
+    if mark:
+        text = _("Something went wrong on our side. If it stays, report error %(mark)s.", mark=mark)
+    else:
+        text = refusal(error, language)
+    if not request.url.path.startswith("/api/"):
+        return house.renderer.page(request, "refusal.html", status, text=text)
+    body: dict[str, Any] = {"error": text, "detail": "" if mark else _detail(error)}
+    if isinstance(error, MoveRefusedError):
+        body |= {"why": error.why, "state": error.state.value, "version": error.version}
+    if isinstance(error, FieldError):
+        body["fields"] = list(error.fields)
+    return JSONResponse(body, status)
+
+
+def _detail(error: Exception) -> str:
+    if isinstance(error, RequestValidationError):
+        return "; ".join(f"{'.'.join(map(str, found['loc']))}: {found['msg']}" for found in error.errors())
+    return str(error)
