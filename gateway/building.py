@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from gateway.config import LocalStore, Site, overrides, scoped, spans
+from gateway.config import Site, overrides, scoped, spans
+from gateway.history import History, HistorySettings
 from gateway.sensors import Sensors
 from gateway.store import Store
 from models.sensor import SoftSensor
@@ -45,9 +46,7 @@ def build_sensors(site: Site) -> Sensors:
 
 def build_store(site: Site) -> Store:
     """Where telemetry goes: the embedded history, or InfluxDB."""
-    if isinstance(site.store, LocalStore):
-        from gateway.history import History
-
+    if isinstance(site.store, HistorySettings):
         return History(site.state / "history.db", site.store)
     from gateway.influx import InfluxStore
 

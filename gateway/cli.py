@@ -25,8 +25,12 @@ app = typer.Typer(
 orders_app = typer.Typer(help="Work orders: list and show.", no_args_is_help=True)
 app.add_typer(orders_app, name="orders")
 
+INSTALLED = Path("/etc/watchkeeper")
 SiteFolder = Annotated[Path, typer.Argument(metavar="SITE", help="the site folder, such as examples/demo")]
-AtSite = Annotated[Path, typer.Option("--site", envvar="WATCHKEEPER_SITE", help="the site folder")]
+AtSite = Annotated[
+    Path | None,
+    typer.Option("--site", envvar="WATCHKEEPER_SITE", help="the site folder; else here, or /etc/watchkeeper"),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="machine-readable output")]
 
 
@@ -47,6 +51,15 @@ def read_site(folder: Path, code: int = 2) -> Site:
             typer.echo(str(mistake), err=True)
         n = len(error.mistakes)
         fail(f"{n} mistake{'s' * (n != 1)} in {folder}; nothing was opened", code)
+
+
+def desk_of(folder: Path | None) -> Desk:
+    """The ticket core of the named site, of the one we stand in, or of this machine's."""
+    here = next((place for place in (Path(), INSTALLED) if (place / "site.toml").is_file()), None)
+    found = folder or here
+    if found is None:
+        fail("which site? say --site FOLDER or set WATCHKEEPER_SITE", 2)
+    return open_desk(read_site(found))
 
 
 def open_desk(site: Site) -> Desk:
@@ -143,7 +156,7 @@ def simulate(context: typer.Context) -> None:
 
 @orders_app.command("list")
 def orders_list(
-    site: AtSite,
+    site: AtSite = None,
     state: Annotated[
         str, typer.Option(help="open, or one state such as new, assigned, resolved, closed")
     ] = "open",
@@ -154,7 +167,7 @@ def orders_list(
     """The work orders, the most urgent first."""
     from gateway import show
 
-    desk = open_desk(read_site(site))
+    desk = desk_of(site)
     with desk.read() as reading:
         found = reading.orders(state=None if state == "all" else state, asset=asset, limit=limit)
     if as_json:
@@ -164,11 +177,11 @@ def orders_list(
 
 
 @orders_app.command("show")
-def orders_show(number: str, site: AtSite, as_json: AsJson = False) -> None:
+def orders_show(number: str, site: AtSite = None, as_json: AsJson = False) -> None:
     """One work order: its sentence, its evidence and everything that happened."""
     from gateway import show
 
-    body = _order(open_desk(read_site(site)), number)
+    body = _order(desk_of(site), number)
     if as_json:
         typer.echo(json.dumps(show.order_body(*body), ensure_ascii=False, indent=2))
     else:
@@ -176,11 +189,11 @@ def orders_show(number: str, site: AtSite, as_json: AsJson = False) -> None:
 
 
 @app.command()
-def explain(number: str, site: AtSite, as_json: AsJson = False) -> None:
+def explain(number: str, site: AtSite = None, as_json: AsJson = False) -> None:
     """Why the gateway opened this work order: what was measured, which limit, and what would not have fired."""
     from gateway import show
 
-    _, evidence, _ = _order(open_desk(read_site(site)), number)
+    _, evidence, _ = _order(desk_of(site), number)
     if not evidence:
         fail(f"{number} was opened by a person: there is no evidence to explain", 1)
     if as_json:
@@ -214,7 +227,9 @@ def _show_until_interrupted(running: Any, say: Any) -> None:
         for order in orders:
             if order.number not in seen:
                 seen.add(order.number)
-                say(f"{order.number}  {order.title_zh} · {order.title_en}  {running.address}orders/{order.number}")
+                say(
+                    f"{order.number}  {order.title_zh} · {order.title_en}  {running.address}orders/{order.number}"
+                )
 
 
 def main() -> None:

@@ -20,6 +20,7 @@ from typing import Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from devices.kinds import KINDS, DeviceSettings, LineSettings
+from gateway.history import HistorySettings
 from gateway.spool import SpoolSettings
 from models.settings import MODEL_KINDS, ModelSettings
 from rules import Rule, RuleError, RuleSettings, bind
@@ -128,18 +129,9 @@ class _Form(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class LocalStore(_Form):
-    """Telemetry in the embedded local history."""
-
-    kind: Literal["local"] = "local"
-    raw: timedelta = timedelta(hours=48)
-    minutes: timedelta = timedelta(days=366)
-
-
 class InfluxSettings(_Form):
     """Telemetry in InfluxDB 1.x (``database``, ``username``) or 2.x/3.x (``database`` = bucket, ``org``, ``token``)."""
 
-    kind: Literal["influxdb"]
     url: str = Field(pattern=r"^https?://[^/\s]+/?$")
     database: str
     org: str = ""
@@ -147,6 +139,9 @@ class InfluxSettings(_Form):
     password: SecretStr = SecretStr("")
     token: SecretStr = SecretStr("")
     timeout: timedelta = timedelta(seconds=10)
+
+
+STORES: dict[str, type[HistorySettings] | type[InfluxSettings]] = {"local": HistorySettings, "influxdb": InfluxSettings}
 
 
 class WebSettings(_Form):
@@ -212,7 +207,7 @@ class Site:
     folder: Path
     site: SiteSettings
     spool: SpoolSettings = field(default_factory=SpoolSettings)
-    store: LocalStore | InfluxSettings = field(default_factory=LocalStore)
+    store: HistorySettings | InfluxSettings = field(default_factory=HistorySettings)
     web: WebSettings = field(default_factory=WebSettings)
     classes: Mapping[str, AssetClass] = field(default_factory=dict)
     assets: Mapping[str, Asset] = field(default_factory=dict)
@@ -282,13 +277,12 @@ class _Reader:
         self.only(tree["models.toml"], "models.toml", {"model"})
         self.only(tree["people.toml"], "people.toml", {"person"})
         settings = self.form(SiteSettings, head.get("site", {}), "site.toml", "site")
-        store_form = InfluxSettings if head.get("store", {}).get("kind") == "influxdb" else LocalStore
         lines = self.table(
             {kind: entry.line for kind, entry in KINDS.items()}, devices, "devices.toml", "line"
         )
         read: dict[str, Any] = {
             "spool": self.form(SpoolSettings, head.get("spool", {}), "site.toml", "spool"),
-            "store": self.form(store_form, head.get("store", {}), "site.toml", "store"),
+            "store": self.store(head.get("store", {})),
             "web": self.form(WebSettings, head.get("web", {}), "site.toml", "web"),
             "classes": self.table(AssetClass, assets, "assets.toml", "class"),
             "assets": self.table(Asset, assets, "assets.toml", "asset"),
@@ -373,6 +367,11 @@ class _Reader:
             case _:
                 self.wrong(file, path, found, item["msg"][:1].lower() + item["msg"][1:])
 
+    def store(self, data: dict[str, Any]) -> HistorySettings | InfluxSettings | None:
+        form = self.chosen(STORES, {"kind": "local", **data}, "site.toml", "store")
+        rest = {key: value for key, value in data.items() if key != "kind"}
+        return self.form(form, rest, "site.toml", "store") if form else None
+
     def table(
         self, form: type[F] | Mapping[str, type[F]], tree: dict[str, Any], file: str, name: str
     ) -> dict[str, F] | None:
@@ -384,7 +383,7 @@ class _Reader:
             return None
         for key, data in entries.items():
             chosen = form if isinstance(form, type) else self.chosen(form, data, file, f"{name}.{key}")
-            entry = chosen and self.form(chosen, data, file, f"{name}.{key}")
+            entry = self.form(chosen, data, file, f"{name}.{key}") if chosen else None
             if entry is not None:
                 found[key] = entry
         return found if len(found) == len(entries) else None

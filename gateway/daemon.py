@@ -13,8 +13,9 @@ import signal
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, suppress
-from dataclasses import asdict
 from typing import Any
+
+import uvloop
 
 from devices.kinds import open_sources
 from devices.line import Time
@@ -49,12 +50,8 @@ class DiskFailedError(Exception):
 def main_loop(site: Site) -> None:
     """Run until SIGTERM or SIGINT. Raises AlreadyRunningError, DiskFailedError, OSError."""
     logs.set_up()
-    try:
-        from uvloop import run
-    except ImportError:
-        run = asyncio.run
     with StateLock(site.state):
-        run(serve(site))
+        uvloop.run(serve(site))
 
 
 async def serve(site: Site) -> None:
@@ -77,7 +74,7 @@ class Daemon:
 
     def __init__(self, site: Site, desk: Desk, spool: Spool, store: Store) -> None:
         self.site, self.spool, self.store = site, spool, store
-        newest = spool.read(spool.last_id - 1, 1)
+        newest = spool.read(spool.newest_id() - 1, 1)
         self.clock = Clock(floor=newest[-1].time if newest else 0)
         self.started = self.clock.now()
         self.intake = Intake(spool)
@@ -98,9 +95,9 @@ class Daemon:
         stack.callback(store.close)
         spool = Spool(site.state / "spool", site.spool, followers=("judge", store.name))
         spool.start()
-        stack.push_async_callback(spool.close)
+        stack.callback(spool.close)
         daemon = cls(site, desk, spool, store)
-        for entry in spool.read(spool.last_id - REMEMBERED, REMEMBERED):
+        for entry in spool.read(spool.newest_id() - REMEMBERED, REMEMBERED):
             daemon.intake.remember(entry.batches)
         return daemon
 
@@ -112,7 +109,7 @@ class Daemon:
             services = [
                 group.create_task(self.forwarder.run(), name="forwarder"),
                 group.create_task(control.run(), name="control"),
-                group.create_task(self.spool.run(), name="spool"),
+                group.create_task(self.spool.watch(), name="spool"),
                 group.create_task(self._watchdog(), name="watchdog"),
             ]
             reading = [
@@ -131,10 +128,10 @@ class Daemon:
 
     async def _finish_judging(self) -> None:
         """What was accepted becomes durable and judged, within patience."""
-        await asyncio.sleep(self.site.spool.interval.total_seconds())
         with suppress(TimeoutError):
             async with asyncio.timeout(PATIENCE):
-                while self.spool.status().waiting or self.pipeline.progress.cursor < self.spool.last_id:
+                await asyncio.to_thread(self.spool.flush)
+                while self.pipeline.progress.cursor < self.spool.newest_id():
                     await asyncio.sleep(0.02)
 
     async def _watchdog(self) -> None:
@@ -142,7 +139,7 @@ class Daemon:
         seconds = watchdog_seconds()
         while True:
             await asyncio.sleep(seconds or 3600)
-            if time.monotonic() - self.spool.status().beat < STUCK and self._judge_lag() < STUCK:
+            if self.spool.alive() and self._judge_lag() < STUCK:
                 notify("WATCHDOG=1")
 
     def health(self) -> dict[str, Any]:
@@ -153,7 +150,7 @@ class Daemon:
             now=now,
             started=self.started,
             sources=[source.status() for source in self.sources],
-            spool={**asdict(self.spool.status()), "max_bytes": self.site.spool.max_bytes},
+            spool=self.spool.status(),
             judge={
                 "cursor": progress.cursor,
                 "lag": self._judge_lag(),
@@ -168,7 +165,7 @@ class Daemon:
 
     def _judge_lag(self) -> float:
         """Seconds between the newest committed entry and the newest judged one."""
-        if self.pipeline.progress.cursor >= self.spool.last_id:
+        if self.pipeline.progress.cursor >= self.spool.newest_id():
             return 0.0
         return max(0.0, (self.clock.now() - self.pipeline.progress.time) / 1e9)
 

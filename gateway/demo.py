@@ -63,6 +63,7 @@ class Demo:
         self._stack.close()
 
     asset = FAULT[0]
+    onset: int | None = None  # UTC ns, once the fault began
 
     @property
     def address(self) -> str:
@@ -126,7 +127,7 @@ class Demo:
             for batch in past(site, self.folder, time.time_ns()):
                 while not spool.offer(batch):
                     await asyncio.sleep(0.01)
-            await spool.close()
+            spool.close()
 
         asyncio.run(fill())
 
@@ -139,7 +140,6 @@ class Demo:
             self.onset = self._command({"fault": f"{asset}:{scenario}", "ramp": RAMP})["onset"]
             self._tell(site, asset, self.onset)
 
-        self.onset: int | None = None
         timer = threading.Timer(self.lead_in, inject)
         timer.daemon = True
         timer.start()

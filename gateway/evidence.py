@@ -48,7 +48,8 @@ class Witness:
         assert decided is not None
         unit = self._unit(decided.signal)
         settings = rule.settings
-        contributions = self._sensors.why(decided.signal)
+        why = self._sensors.why(decided.signal)
+        contributions = [{"signal": p.signal, "share": round(p.share, 3), "sigmas": round(p.sigmas, 1)} for p in why]
         return {
             "sentence": {language: self.sentence(language, happened) for language in LANGUAGES},
             "counterfactual": {language: self.counterfactual(language, happened) for language in LANGUAGES},
@@ -126,7 +127,7 @@ class Witness:
             if signal != decided.signal and value is not None
         ]
         parts = [
-            f"{self.quantity_name(language, part['signal'])} {part['share']:.0%}"
+            f"{self.quantity_name(language, part.signal)} {part.share:.0%}"
             for part in self._sensors.why(decided.signal)
         ]
         found = []

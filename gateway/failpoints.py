@@ -27,6 +27,8 @@ NAMES: Final = {
     "spool.gap_recorded": "a loss is in the ledger, its file still there",
     "spool.before_delete": "a file that everybody passed is about to go",
     "spool.read": "entries are about to be read back from disk",
+    "judge.before_commit": "alarms, orders, state and cursor are written, their commit still to come",
+    "judge.after_commit": "alarms, orders, state and cursor are durable, nobody has been told",
     "history.before_commit": "closed chunks are written, their commit still to come",
     "history.after_commit": "closed chunks are durable, the cursor still behind",
     "history.compact": "a day of minutes is written, its parts still there",

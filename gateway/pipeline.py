@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Awaitable, Iterable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -53,22 +53,19 @@ class Pipeline:
         self._dispatch, self._intake = dispatch, intake
         self._views: dict[SignalSet, View] = {}
         self._saved = self._saved_models = 0  # log time
-        self._models_at = 0  # the cursor of the models' last saving
-        self._news = asyncio.Event()
+        self._judged = (
+            0  # the newest entry that the rules have seen; ``progress.cursor`` follows when it is acted upon
+        )
+        self._models_at = 0  # the newest entry in the models' last saving
         self.progress = Progress()
-        spool.on_commit(lambda _: self._news.set())
 
     async def run(self) -> None:
         """Follow the spool until cancelled; what was judged by then is saved."""
         await asyncio.to_thread(self._resume)
         try:
             while True:
-                self._news.clear()
-                entries = await asyncio.to_thread(self._spool.read, self.progress.cursor, _READ)
-                for entry in entries:
+                for entry in await self._spool.after(self.progress.cursor, _READ):
                     await self._take(entry)
-                if not entries:
-                    await self._news.wait()
         finally:
             self._saved_models = 0
             self._save(())  # quick, and nothing may come between it and the end
@@ -81,11 +78,13 @@ class Pipeline:
                 while not self._intake.derived(derived):
                     await asyncio.sleep(0.05)  # the ring is full: the writer is behind, and we wait for it
         progress = self.progress
-        progress.cursor, progress.time = entry.id, max(progress.time, entry.time)
+        progress.time = max(progress.time, entry.time)
         progress.samples += entry.samples
         progress.transitions += len(transitions)
+        self._judged = entry.id
         if transitions or progress.time - self._saved >= SAVE_EVERY or self._dispatch.due(progress.time):
-            await asyncio.to_thread(self._save, transitions)
+            await _to_the_end(asyncio.to_thread(self._save, transitions))
+        progress.cursor = entry.id
 
     def judge(self, batch: Batch) -> list[Transition]:
         """What the rules say to ``batch``."""
@@ -100,14 +99,14 @@ class Pipeline:
 
     def _save(self, transitions: Iterable[Transition]) -> None:
         """Transitions, state and cursor in one transaction; then the spool may forget what the models have seen."""
-        progress, models_at = self.progress, self._models_at
+        progress, judged, models_at = self.progress, self._judged, self._models_at
         with self._dispatch.transaction(progress.time) as case:
             for transition in transitions:
                 case.act(transition)
-            case.keep("judge", progress.cursor, self._panel.dump())
+            case.keep("judge", judged, self._panel.dump())
             if progress.time - self._saved_models >= SAVE_MODELS_EVERY:
-                case.keep("models", progress.cursor, self._sensors.dump())
-                self._saved_models, models_at = progress.time, progress.cursor
+                case.keep("models", judged, self._sensors.dump())
+                self._saved_models, models_at = progress.time, judged
             failpoints.hit("judge.before_commit")
         failpoints.hit("judge.after_commit")
         self._saved, self._models_at = progress.time, models_at
@@ -120,7 +119,7 @@ class Pipeline:
             return
         cursor, state = judge
         withdrawn = self._panel.load(state)
-        self.progress.cursor = cursor
+        self.progress.cursor = self._judged = cursor
         if withdrawn:  # their rules were changed or retired meanwhile
             self._save(withdrawn)
         at = 0
@@ -135,3 +134,13 @@ class Pipeline:
                 for batch in entry.batches:
                     self._sensors.step(batch, self._may_learn)
                 at = entry.id
+
+
+async def _to_the_end(work: Awaitable[None]) -> None:
+    """Wait for ``work`` even when we are cancelled meanwhile: a transaction is not left alone."""
+    task = asyncio.ensure_future(work)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await task
+        raise

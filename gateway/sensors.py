@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import numpy as np
 
 from devices.batch import GOOD, Batch, Reason, SignalSet, bad, signal_set
-from models.promise import ModelError
+from models.promise import Contribution, ModelError
 from models.sensor import SoftSensor, ns
 
 log = logging.getLogger(__name__)
@@ -52,16 +52,12 @@ class Sensors:
             for slot in self._slots
         ]
 
-    def why(self, signal: str) -> list[dict[str, object]]:
-        """The greatest contributions to the last score of the soft signal ``signal``; empty for a measured one."""
+    def why(self, signal: str) -> tuple[Contribution, ...]:
+        """The greatest contributions to the last score of the soft signal ``signal``; none for a measured one."""
         for slot in self._slots:
             if signal in slot.sensor.outputs:
-                parts = slot.sensor.detector.why(slot.sensor.outputs.index(signal))[:3]
-                return [
-                    {"signal": p.signal, "share": round(p.share, 3), "sigmas": round(p.sigmas, 1)}
-                    for p in parts
-                ]
-        return []
+                return slot.sensor.detector.why(slot.sensor.outputs.index(signal))[:3]
+        return ()
 
     def dump(self) -> bytes:
         """Every sensor's state and the values it holds."""

@@ -13,6 +13,12 @@ from rich.table import Table
 from ticketing import Event, Evidence, Order
 
 
+def console() -> Console:
+    """As wide as the terminal; wide enough for whole lines where there is none."""
+    out = Console()
+    return out if out.is_terminal else Console(width=160)
+
+
 def when(ms: int | None) -> str:
     """Local time, 24 h, to the second."""
     if ms is None:
@@ -40,7 +46,7 @@ def order_body(order: Order, evidence: Sequence[Evidence], timeline: Sequence[Ev
 def orders_table(orders: Sequence[Order]) -> None:
     """A line an order."""
     if not orders:
-        Console().print("no work orders match")
+        console().print("no work orders match")
         return
     table = Table(box=None, pad_edge=False)
     for name in ("number", "priority", "state", "asset", "failure mode", "title", "assignee", "opened"):
@@ -57,12 +63,12 @@ def orders_table(orders: Sequence[Order]) -> None:
             order.assignee,
         )
         table.add_row(*(str(cell or "") for cell in row), when(order.opened_at))
-    Console().print(table)
+    console().print(table)
 
 
 def order_page(order: Order, evidence: Sequence[Evidence], timeline: Sequence[Event]) -> None:
     """One order in full."""
-    out = Console()
+    out = console()
     out.print(
         f"[bold]{order.number}[/bold]  P{order.priority}  {order.state}  {order.asset}  {order.failure_mode or ''}"
     )
@@ -82,7 +88,7 @@ def order_page(order: Order, evidence: Sequence[Evidence], timeline: Sequence[Ev
 
 def explanation(evidence: Sequence[Evidence]) -> None:
     """Why each alarm of an order was raised, and what would not have raised it."""
-    out = Console()
+    out = console()
     for item in evidence:
         body = item.body
         out.print(f"\n[bold]{item.relation}[/bold] {when(item.at)}")

@@ -391,8 +391,8 @@ class SpoolLog:
 
     @property
     def newest_id(self) -> int:
-        """The newest entry's id."""
-        return self._parts[-1].last_id
+        """The newest entry's id; 0 if there is none."""
+        return next((part.last_id for part in reversed(self._parts) if part.end_seq > part.first_seq), 0)
 
     @property
     def end_seq(self) -> int:

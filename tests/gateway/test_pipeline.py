@@ -1,0 +1,228 @@
+"""From committed batches to one work order, and again after a kill at the worst moments."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from devices.batch import GOOD, Batch, Reason, bad, signal_set
+from gateway.building import build_panel, build_rules, build_sensors, maintained
+from gateway.config import Site, load_site
+from gateway.dispatch import Dispatch
+from gateway.evidence import Witness
+from gateway.history import History
+from gateway.intake import Intake
+from gateway.pipeline import Pipeline
+from gateway.spool import Spool
+from ticketing import Desk, Evidence, Order
+
+S = 1_000_000_000
+T0 = 1_800_000_000 * S
+PLC = signal_set("plc-1", ("pump-1/vib_rms", "pump-1/speed", "plc-1/online"))
+FILES = {
+    "site.toml": """
+        [site]
+        id = "works"
+        name = "Works"
+        [spool]
+        interval = "5ms"
+    """,
+    "assets.toml": """
+        [class.pump.signals]
+        vib_rms = { unit = "mm/s", range = [0, 50], name_zh = "振动速度有效值", name_en = "vibration velocity" }
+        speed = { unit = "rpm", name_zh = "转速", name_en = "speed" }
+        [asset.pump-1]
+        class = "pump"
+        name_zh = "一号泵"
+        name_en = "Pump one"
+        criticality = "A"
+    """,
+    "devices.toml": """
+        [line.plc]
+        kind = "modbus-tcp"
+        host = "127.0.0.1"
+        [device.plc-1]
+        line = "plc"
+        [device.plc-1.points]
+        "pump-1/vib_rms" = { address = 0, table = "input", type = "f32" }
+        "pump-1/speed" = { address = 2, table = "input", type = "f32" }
+    """,
+    "rules.toml": """
+        [rule.vibration]
+        title_zh = "振动过大"
+        title_en = "Vibration high"
+        failure_mode = "VIB"
+        scope = { class = "pump" }
+        signals = { v = "vib_rms", n = "speed" }
+        params = { high = 4.5 }
+        clear = { deadband = 0.3, off_delay = "5s" }
+        work_order = { min_active = { 3 = "0s" } }
+        [[rule.vibration.when]]
+        severity = 3
+        expr = "v > high and n > 300"
+        on_delay = "5s"
+        [rule.offline]
+        failure_mode = "COM"
+        scope = { class = "device" }
+        signals = { on = "online" }
+        work_order = { min_active = { 3 = "0s" } }
+        [[rule.offline.when]]
+        severity = 3
+        expr = "on < 0.5"
+        on_delay = "10s"
+    """,
+}
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    for name, text in FILES.items():
+        (tmp_path / name).write_text(textwrap.dedent(text))
+    return load_site(tmp_path)
+
+
+def trace(vibration: Iterable[float], start: int = 0) -> list[Batch]:
+    """One batch a second; NaN is a cable that is out."""
+    found = []
+    for second, value in enumerate(vibration, start):
+        time, lost = T0 + second * S, np.isnan(value)
+        quality = [bad(Reason.COMM_LOST)] * 2 + [GOOD] if lost else [GOOD] * 3
+        values = np.array([value, np.nan if lost else 1480.0, 0.0 if lost else 1.0])
+        found.append(Batch(PLC, time, time, values, np.array(quality, np.uint8)))
+    return found
+
+
+async def live(site: Site, batches: Iterable[Batch]) -> None:
+    """A gateway without wires: takes the batches, judges them all, and ends."""
+    desk = Desk.open(site.core, site=site.site.id)
+    with desk.transaction() as tx:
+        tx.sync_assets(maintained(site))
+    store = History(site.state / "history.db", site.store)
+    now = [T0]
+    spool = Spool(site.state / "spool", site.spool, followers=("judge",), clock=lambda: now[0])
+    spool.start()
+    sensors = build_sensors(site)
+    dispatch = Dispatch(desk, build_rules(site), Witness(site, store, sensors))
+    intake = Intake(spool)
+    pipeline = Pipeline(spool, build_panel(site), sensors, dispatch, intake)
+    judge = asyncio.create_task(pipeline.run())
+    for batch in batches:
+        now[0] = batch.time
+        intake(batch)
+        await asyncio.to_thread(spool.flush)
+    async with asyncio.timeout(20):
+        await asyncio.to_thread(spool.flush)
+        while pipeline.progress.cursor < spool.newest_id():
+            await asyncio.sleep(0.01)
+            if judge.done():
+                judge.result()
+    judge.cancel()
+    await asyncio.wait([judge])
+    spool.close()
+    store.close()
+    desk.close()
+
+
+def run(site: Site, batches: Iterable[Batch]) -> None:
+    site.state.mkdir(exist_ok=True)
+    asyncio.run(live(site, batches))
+
+
+def outcome(site: Site) -> tuple[list[Order], list[Evidence]]:
+    desk = Desk.open(site.core, site=site.site.id)
+    try:
+        with desk.read() as reading:
+            orders = reading.orders()
+            return orders, [item for order in orders for item in reading.evidence(order.number)]
+    finally:
+        desk.close()
+
+
+def test_a_fault_opens_one_order_with_its_sentence_in_both_languages(site: Site) -> None:
+    run(site, trace([2.0] * 60 + [5.2] * 30))
+    (order,), (evidence,) = outcome(site)
+    assert (order.asset, order.failure_mode, order.title_zh, order.priority) == (
+        "pump-1",
+        "VIB",
+        "振动过大",
+        1,
+    )
+    body = evidence.body
+    assert body["sentence"]["en"] == (
+        "Pump one (pump-1): vibration velocity 5.2 mm/s is above the limit 4.5 mm/s (by 0.7), for 5 s. "
+        "At the time: speed 1480 rpm."
+    )
+    assert "一号泵 (pump-1)" in body["sentence"]["zh"]
+    assert "5.2 mm/s" in body["sentence"]["zh"]
+    assert "above" not in body["sentence"]["zh"]
+    assert "5.3 mm/s" in body["counterfactual"]["en"]
+    assert body["condition"]["margin"] == pytest.approx(0.7)
+
+
+def test_running_well_opens_nothing(site: Site) -> None:
+    run(site, trace([2.0 + 0.1 * (i % 7) for i in range(600)]))
+    assert outcome(site) == ([], [])
+
+
+def test_a_cut_cable_opens_one_order_on_the_device_and_none_on_the_machine(site: Site) -> None:
+    run(site, trace([5.2] * 3 + [np.nan] * 30))
+    (order,), (evidence,) = outcome(site)
+    assert (order.asset, order.failure_mode) == ("plc-1", "COM")
+    assert evidence.body["sentence"]["en"] == "plc-1 has not answered for 10 s."
+
+
+def test_a_restart_in_the_middle_changes_nothing(site: Site, tmp_path: Path) -> None:
+    run(site, trace([2.0] * 20 + [5.2] * 3))
+    run(site, trace([5.2] * 1, 23))
+    run(site, trace([5.2] * 4 + [2.0] * 30 + [5.2] * 10, 24))
+    (order,), evidence = outcome(site)
+    assert order.occurrence_count == 2
+    assert len(evidence) == 2
+    assert evidence[0].body["timers"]["raised"] == (T0 + 25 * S) // 1_000_000
+
+
+# The 26th second raises the alarm; the judge saves about each 5 s, and then.
+MOMENTS = [("spool.before_commit", n) for n in (1, 26)] + [("spool.after_commit", n) for n in (20, 26)]
+MOMENTS += [(f"judge.{when}_commit", n) for when in ("before", "after") for n in (1, 6)]
+
+
+@pytest.mark.parametrize(("point", "count"), MOMENTS)
+def test_killed_at_the_worst_moment_the_orders_are_those_of_an_uninterrupted_run(
+    site: Site, point: str, count: int
+) -> None:
+    """The child is killed there; the same input then goes on after the newest sample that was made durable."""
+    code = (
+        "import sys, runpy; from pathlib import Path; m = runpy.run_path(sys.argv[1]);"
+        "site = m['load_site'](Path(sys.argv[2])); m['run'](site, m['trace']([2.0] * 20 + [5.2] * 15))"
+    )
+    child = subprocess.run(
+        [sys.executable, "-c", code, __file__, str(site.folder)],
+        env={**os.environ, "WATCHKEEPER_FAILPOINT": f"{point}:{count}:kill", "PYTHONPATH": os.getcwd()},
+        check=False,
+        capture_output=True,
+    )
+    assert child.returncode == -9, child.stderr
+    run(site, after_the_last_stored(site))
+    (order,), (evidence,) = outcome(site)
+    assert order.occurrence_count == 1
+    assert evidence.body["timers"]["raised"] == (T0 + 25 * S) // 1_000_000
+
+
+def after_the_last_stored(site: Site) -> list[Batch]:
+    async def newest() -> int:
+        spool = Spool(site.state / "spool", site.spool, followers=("judge",), clock=lambda: T0)
+        spool.start()
+        last = spool.last_time(PLC)
+        spool.close()
+        return last
+
+    last = asyncio.run(newest())
+    return [batch for batch in trace([2.0] * 20 + [5.2] * 15) if batch.time > last]
