@@ -7,7 +7,7 @@ from enum import StrEnum
 
 FIRST_DELAY = 1.0
 LONGEST_DELAY = 10.0
-PATIENCE = 60.0  # a probe that never fits between two polls may disturb them once in so many seconds
+PATIENCE = 60.0  # seconds after which a probe that never fitted between two slots may disturb them
 FAILURES_TO_PARK = 3
 SUCCESSES_TO_BE_BACK = 2  # in the log; a flapping unit is one outage
 
@@ -75,11 +75,13 @@ class Circuit:
         self.probe_at = now + self._delay * (0.75 + 0.5 * jitter)
         self._delay = min(LONGEST_DELAY, self._delay * 2)
 
-    def wants_probe(self, now: float, free: float, cost: float) -> bool:
-        """Is it time for a probe that may take ``cost`` seconds, while the line is ``free`` for so many?"""
-        if self.state is not State.PARKED or now < self.probe_at:
-            return False
-        return cost <= free or now >= self.probe_at + PATIENCE
+    def is_overdue(self, now: float) -> bool:
+        """Did its probe find no room for so long that it may disturb others?"""
+        return self.state is State.PARKED and now >= self.probe_at + PATIENCE
+
+    def wants_probe(self, now: float) -> bool:
+        """Is it time for a probe between the slots?"""
+        return self.state is State.PARKED and now >= self.probe_at
 
 
 @dataclass(slots=True)

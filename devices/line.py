@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import random
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from operator import attrgetter
 from typing import Protocol
 
 import numpy as np
@@ -25,7 +25,6 @@ _COMM_LOST = bad(Reason.COMM_LOST)
 _SMOOTH = 0.1
 _REOPEN_FIRST, _REOPEN_LONGEST = 0.5, 5.0
 _LONGEST_SPREAD = 2.0  # seconds: no device waits longer for its first reading
-_DUE = attrgetter("due")
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +128,8 @@ class _Slots:
     origin: float
     due: float
     n: int = 0
-    last: float | None = None
+    taken: float = -math.inf  # when a slot was last taken
+    read: float | None = None  # when it was last read
 
     def advance(self, slots: int = 1) -> None:
         self.n += slots
@@ -162,6 +162,7 @@ class Line:
         self._clock = clock or Time()
         self._draw = draw
         self._budget = Budget(most=6 * max((unit.patience for unit in units), default=1.0))
+        self._after_failure = False
         self._outage = Outage()
         self._detail = ""
         self._reopen_at = float("-inf")
@@ -203,9 +204,9 @@ class Line:
         grids = self._grids()
         while True:
             now = self._clock.now()
-            slots = _next(grids, now)
+            slots = _next(grids, now, self._after_failure)
             if slots.due > now:
-                await self._use(slots.due - now)
+                await self._idle(grids, now, slots.due)
                 continue
             self._take(slots, now)
             await self._run(slots, emit)
@@ -225,6 +226,7 @@ class Line:
     def _take(self, slots: _Slots, now: float) -> None:
         """Account for the slot that is due, and for those that went by while the line was busy."""
         tally = slots.member.tally
+        slots.taken = now
         missed = int((now - slots.due) / slots.poll.period)
         if missed:
             slots.advance(missed)
@@ -257,17 +259,20 @@ class Line:
     def _measure(self, slots: _Slots, reading: Reading, middle: float) -> None:
         tally = slots.member.tally
         tally.latency = _smooth(tally.latency, reading.ended - reading.started)
-        if slots.last is not None:
-            tally.achieved_period = _smooth(tally.achieved_period, middle - slots.last)
-        slots.last = middle
+        if slots.read is not None:
+            tally.achieved_period = _smooth(tally.achieved_period, middle - slots.read)
+        slots.read = middle
 
     async def _attempt(self, member: _Member, poll: Poll) -> Reading | None:
         """One poll of one unit; None if it gave nothing, which is then accounted for."""
-        state = member.circuit.state
-        if state is State.PARKED or not await self._ready():
-            return None
         began = self._clock.now()
-        retry = state is State.HEALTHY and member.known and self._may_waste(began)
+        if member.circuit.state is State.PARKED and not (
+            member.circuit.is_overdue(began) and self._may_waste(began)
+        ):
+            return None
+        if not await self._ready():
+            return None
+        retry = member.trusted and self._may_waste(began)
         try:
             reading = await poll.read(retry)
         except DeviceError as error:
@@ -297,7 +302,8 @@ class Line:
 
     def _unit_failed(self, member: _Member, error: DeviceError, began: float) -> None:
         now = self._clock.now()
-        self._budget.spend(now - began)
+        self._budget.spend(max(now - began, member.unit.patience))
+        self._after_failure = True
         member.detail = str(error)
         before = member.circuit.state
         member.circuit.failed(now, self._may_waste(now), self._draw())
@@ -310,6 +316,7 @@ class Line:
 
     def _unit_answered(self, member: _Member) -> None:
         member.known = True
+        self._after_failure = False
         self._detail = ""
         if member.circuit.state is not State.HEALTHY:
             member.since = self._clock.wall()
@@ -320,20 +327,20 @@ class Line:
         if attempts := self._outage.succeeded():
             log.info("line %s is back after %d failed attempts", self.name, attempts)
 
-    async def _use(self, free: float) -> None:
-        """Let ``free`` seconds pass, and use them for one parked unit whose time has come."""
-        now = self._clock.now()
+    async def _idle(self, grids: Sequence[_Slots], now: float, until: float) -> None:
+        """Let the time pass ``until`` the next slot, and use it for one parked unit whose time has come."""
         parked = [member for member in self._members if member.circuit.state is State.PARKED]
-        for member in parked:
-            if member.circuit.wants_probe(now, free, member.unit.patience) and self._may_waste(now):
-                if await self._ready():
+        if parked and self._may_waste(now):
+            waits = (slots.due for slots in grids if slots.member.circuit.state is not State.PARKED)
+            free = min(waits, default=math.inf) - now  # a parked unit's own slots take no time
+            for member in parked:
+                if member.circuit.wants_probe(now) and member.unit.patience <= free and await self._ready():
                     await self._probe(member)
                     return
-                break
         for member in parked:  # wake up in time for the next probe, when polls are far apart
-            if now < member.circuit.probe_at < now + free:
-                free = member.circuit.probe_at - now
-        await self._clock.sleep(free)
+            if now < member.circuit.probe_at < until:
+                until = member.circuit.probe_at
+        await self._clock.sleep(until - now)
 
     def _may_waste(self, now: float) -> bool:
         """May line time go to a unit that fails? Freely while there is no other to be kept waiting."""
@@ -349,13 +356,14 @@ class Line:
             self._unit_answered(member)
 
 
-def _next(grids: list[_Slots], now: float) -> _Slots:
-    """The slot to take next: the earliest, but units that will answer go before those that may not."""
-    earliest = min(grids, key=_DUE)
-    if earliest.due > now or earliest.member.trusted:
-        return earliest
-    waiting = (slots for slots in grids if slots.due <= now and slots.member.trusted)
-    return min(waiting, key=_DUE, default=earliest)
+def _next(grids: list[_Slots], now: float, after_failure: bool) -> _Slots:
+    """The slot to take next: of those due who waited longest, but after a failure a unit that will answer."""
+    due = [slots for slots in grids if slots.due <= now]
+    if not due:
+        return min(grids, key=lambda slots: slots.due)
+    if len(due) == 1:
+        return due[0]
+    return min(due, key=lambda slots: (after_failure and not slots.member.trusted, slots.taken))
 
 
 def _smooth(old: float | None, new: float) -> float:
