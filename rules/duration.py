@@ -1,4 +1,4 @@
-"""Durations as engineers write them: ``"500ms"``, ``"90s"``, ``"10m"``, ``"2h"``, ``"1d"``."""
+"""Durations as engineers write them: ``"500ms"``, ``"90s"``, ``"10m"``, ``"20m10s"``, ``"2h"``, ``"1d"``."""
 
 from __future__ import annotations
 
@@ -8,40 +8,35 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator
 
-_UNITS = {
-    "ms": 1_000_000,
-    "s": 1_000_000_000,
-    "m": 60_000_000_000,
-    "h": 3_600_000_000_000,
-    "d": 86_400_000_000_000,
-}
-_FORM = re.compile(r"(\d{1,9})(?:\.(\d{1,6}))?(ms|s|m|h|d)")
+_MICROSECONDS = {"d": 86_400_000_000, "h": 3_600_000_000, "m": 60_000_000, "s": 1_000_000, "ms": 1_000}
+_PART = r"(?:(\d{1,9}(?:\.\d{1,6})?)%s)?"
+_FORM = re.compile(_PART * 5 % ("d", "h", "m(?!s)", "s", "ms"))
 LONGEST = timedelta(days=366)
 
 
 def nanoseconds(duration: timedelta) -> int:
     """``duration`` in whole nanoseconds."""
-    return (duration.days * 86_400 + duration.seconds) * 1_000_000_000 + duration.microseconds * 1_000
+    return duration // timedelta(microseconds=1) * 1_000
 
 
 def parse_duration(text: str) -> timedelta:
-    """``"10m"`` → ten minutes; ValueError says what would do."""
-    found = _FORM.fullmatch(text.strip())
+    """``"20m10s"`` → twenty minutes and ten seconds; ValueError says what would do."""
+    found = _FORM.fullmatch(text.strip()) if text.strip() else None
     if found is None:
         raise ValueError(
             f'"{text[:40]}" is not a duration; write for example "500ms", "90s", "10m", "2h" or "1d"'
         )
-    whole, part, unit = found.groups()
-    scale = _UNITS[unit] // 1_000
-    part = part or "0"
-    return timedelta(microseconds=int(whole) * scale + int(part) * scale // 10 ** len(part))
+    parts = zip(found.groups(), _MICROSECONDS.values(), strict=True)
+    return timedelta(microseconds=sum(round(float(part) * scale) for part, scale in parts if part))
 
 
 def write_duration(duration: timedelta) -> str:
-    """The shortest form that ``parse_duration`` reads back: 600 s is ``"10m"``."""
-    total = nanoseconds(duration)
-    unit = next((u for u in ("d", "h", "m", "s") if total and total % _UNITS[u] == 0), "ms" if total else "s")
-    return f"{total // _UNITS[unit]}{unit}"
+    """The form that ``parse_duration`` reads back: 610 s is ``"10m10s"``."""
+    rest, parts = duration // timedelta(microseconds=1), []
+    for unit, scale in _MICROSECONDS.items():
+        count, rest = divmod(rest, scale)
+        parts.append(f"{count}{unit}" if count else "")
+    return "".join(parts) or "0s"
 
 
 def _read(found: object) -> object:

@@ -52,8 +52,8 @@ MISTAKES = [  # an engineer's, each with a plain answer
     "abs(v > 1) > 0", "max(v > 1, n) > 1", "v > (n > 1)", "-(v > 1)", "not v", "v and n", "v or n > 1",
 ]  # fmt: skip
 CHARACTERS = [f"v > 1{c}" for c in "\x00\x01\x07\x0b\x0c\x1b\x7f\x85\xa0;:#@$%&|^~?!\\`[]{}'\"\u200b\u2028\ufeff"] + [
-    "ν > 1", "v\u3000> 1", "v＞1", "v ≥ 1", "v ≠ 1", "v > ½", "v > ٣", "ｖ > 1", "振动 > 1", "v × 2 > 1", "v > 1 ∧ n > 2",
-    "v > 1\u202e", "v\u0301 > 1", "😀 > v", "v > \ud800",
+    "ν > 1", "v\u3000> 1", "v＞1", "v ≥ 1", "v ≠ 1", "v > ½", "v > ٣", "ｖ > 1", "振动 > 1", "v × 2 > 1",
+    "v > 1 ∧ n > 2", "v > 1\u202e", "v\u0301 > 1", "😀 > v", "v > \ud800",
 ]  # fmt: skip
 NESTED = {
     "parentheses": "(" * 400 + "v" + ")" * 400 + " > 1",
