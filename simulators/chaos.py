@@ -268,14 +268,21 @@ class RtuProxy:
 
     def _request(self, data: bytes) -> None:
         self._rest = b""  # the answer to an older request ends where a new one is asked
-        os.write(self._device, data)
+        with contextlib.suppress(OSError):  # the device has gone: nobody answers
+            os.write(self._device, data)
 
     def _answer(self) -> None:
-        with contextlib.suppress(BlockingIOError):
-            frames, self._rest = split_rtu(self._rest + os.read(self._device, 4096))
-            for frame in frames:
-                for send in self._mischief.treat(frame):
-                    _later(send, lambda send: self._terminal.write(send.data))
+        try:
+            data = os.read(self._device, 4096)
+        except BlockingIOError:
+            return
+        except OSError:  # the device has gone, and its end stays readable for ever
+            asyncio.get_running_loop().remove_reader(self._device)
+            return
+        frames, self._rest = split_rtu(self._rest + data)
+        for frame in frames:
+            for send in self._mischief.treat(frame):
+                _later(send, lambda send: self._terminal.write(send.data))
 
 
 async def serve_tcp(port: int, upstream: tuple[str, int], trouble: Trouble, seed: int) -> Counter[str]:

@@ -196,3 +196,24 @@ def test_a_clean_proxy_passes_everything(tmp_path: Path) -> None:
 
     asyncio.run(run())
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_proxy_is_silent_when_its_device_has_gone(tmp_path: Path) -> None:
+    def ask() -> bytes:
+        with serial.Serial(str(tmp_path / "near"), 19_200, timeout=0.2) as port:
+            port.write(b"anyone?")
+            return bytes(port.read(1))
+
+    async def run() -> list[dict[str, object]]:
+        wrong: list[dict[str, object]] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: wrong.append(context))
+        rig = Rig(Stand())
+        await rig.open(Wiring(rtu=tmp_path / "far"))
+        proxy = RtuProxy(tmp_path / "far", Trouble())
+        proxy.start(tmp_path / "near")
+        await rig.close()
+        assert await asyncio.to_thread(ask) == b""
+        proxy.stop()
+        return wrong
+
+    assert asyncio.run(run()) == []

@@ -404,6 +404,7 @@ def test_a_dead_device_publishes_nothing() -> None:
         dead.behave("dead")
         tasks = [asyncio.create_task(publisher.publish(device)) for device in (dead, well)]
         await until(lambda: len(published) >= 3)
+        assert not any(task.done() for task in tasks)
         for task in tasks:
             task.cancel()
         assert set(published) == {"plant/fan-2/state"}
