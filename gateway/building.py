@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from gateway.config import Site, overrides, scoped, spans
+from gateway.control import ask
 from gateway.history import History, HistorySettings
 from gateway.sensors import Sensors
-from gateway.store import Store
+from gateway.store import Readable, Series, Store
 from models.sensor import SoftSensor
 from rules import Bound, Panel, Rule, bind
 from ticketing import Asset
@@ -51,6 +52,20 @@ def build_store(site: Site) -> Store:
     from gateway.influx import InfluxStore
 
     return InfluxStore(site.store, site.site.id, site.class_of)
+
+
+def build_reader(site: Site) -> Readable:
+    """The store as another process than the daemon reads it: the daemon is asked for what it has not written yet."""
+    if not isinstance(site.store, HistorySettings):
+        return build_store(site)
+
+    def tail(signal: str, start: int) -> Series:
+        try:
+            return Series.from_json(ask(site.state / "control.sock", {"op": "tail", "signal": signal, "start": start}))
+        except (OSError, ValueError, KeyError):  # no daemon: what it held comes back with it, from the spool
+            return Series.empty(signal)
+
+    return History.reader(site.state / "history.db", tail)
 
 
 def maintained(site: Site) -> list[Asset]:

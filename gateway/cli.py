@@ -96,7 +96,10 @@ def web(folder: SiteFolder) -> None:
     from gateway.web.serve import serve
 
     site = read_site(folder, EX_CONFIG)
-    serve(site, open_desk(site))
+    try:
+        serve(site, open_desk(site))
+    except OSError as error:
+        fail(f"the pages cannot be served on {site.web.host}:{site.web.port}: {error.strerror}", EX_IOERR)
 
 
 @app.command()

@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from devices.kinds import KINDS, DeviceSettings, LineSettings
 from gateway.history import HistorySettings
+from gateway.influx import InfluxSettings
 from gateway.spool import SpoolSettings
 from models.settings import MODEL_KINDS, ModelSettings
 from rules import Rule, RuleError, RuleSettings, bind
@@ -127,18 +128,6 @@ class ConfigError(Exception):
 
 class _Form(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class InfluxSettings(_Form):
-    """Telemetry in InfluxDB 1.x (``database``, ``username``) or 2.x/3.x (``database`` = bucket, ``org``, ``token``)."""
-
-    url: str = Field(pattern=r"^https?://[^/\s]+/?$")
-    database: str
-    org: str = ""
-    username: str = ""
-    password: SecretStr = SecretStr("")
-    token: SecretStr = SecretStr("")
-    timeout: timedelta = timedelta(seconds=10)
 
 
 STORES: dict[str, type[HistorySettings] | type[InfluxSettings]] = {"local": HistorySettings, "influxdb": InfluxSettings}

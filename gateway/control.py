@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import json
 import os
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -72,3 +73,13 @@ class ControlServer:
 async def _send(writer: asyncio.StreamWriter, item: Any) -> None:
     writer.write(json.dumps(item, separators=(",", ":"), ensure_ascii=False).encode() + b"\n")
     await writer.drain()
+
+
+def ask(path: Path, request: Request, seconds: float = 5.0) -> Any:
+    """One question from a thread or a command; OSError or ValueError when no daemon answers."""
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.settimeout(seconds)
+        sock.connect(str(path))
+        sock.sendall(json.dumps(request).encode() + b"\n")
+        with sock.makefile("rb") as file:
+            return json.loads(file.readline())

@@ -188,22 +188,11 @@ def frame_of(series: Sequence[Series]) -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
-class Store(Protocol):
-    """Where telemetry ends up. Calls block (the hall makes them in threads) and raise StoreError."""
-
-    name: str
-    in_order: bool  # whether entries must come in the order of the log (else the newest may go first)
-
-    def write(self, entries: Sequence[Entry]) -> int:
-        """Take ``entries``, oldest first; the same again changes nothing. Returns up to where it is durable."""
-        ...
+class Readable(Protocol):
+    """Telemetry as pages, evidence and training read it. Calls block (the hall makes them in threads), raise StoreError."""
 
     def series(self, signal: str, start: int, end: int, points: int | None = None) -> Series:
         """``signal`` from ``start`` to before ``end`` (UTC ns): every sample, or ``points`` buckets at most."""
-        ...
-
-    def tail(self, signal: str, start: int) -> Series:
-        """Samples since ``start`` that only this process can see yet; a server has none."""
         ...
 
     def latest(self, signals: Sequence[str]) -> dict[str, Sample]:
@@ -216,6 +205,21 @@ class Store(Protocol):
 
     def close(self) -> None:
         """Make durable what is held and let go."""
+        ...
+
+
+class Store(Readable, Protocol):
+    """Where telemetry ends up."""
+
+    name: str
+    in_order: bool  # whether entries must come in the order of the log (else the newest may go first)
+
+    def write(self, entries: Sequence[Entry]) -> int:
+        """Take ``entries``, oldest first; the same again changes nothing. Returns up to where it is durable."""
+        ...
+
+    def tail(self, signal: str, start: int) -> Series:
+        """Samples since ``start`` that only this process can see yet; a server has none."""
         ...
 
 

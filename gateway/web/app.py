@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from starlette.middleware.gzip import GZipMiddleware
 
 from gateway.config import Site
-from gateway.store import Store
+from gateway.store import Readable
 from gateway.web import health, orders, plant, preferences, refusals
 from gateway.web.daemon import Daemon, LiveFeed
 from gateway.web.guard import Guard
@@ -23,7 +23,7 @@ LOOPBACK = ("localhost", "127.0.0.1", "::1")
 def create_app(
     site: Site,
     desk: Desk,
-    store: Store,
+    store: Readable,
     daemon: Daemon,
     *,
     hosts: Iterable[str] = LOOPBACK,

@@ -11,7 +11,7 @@ from fastapi import Depends, Request
 
 from gateway.config import Site
 from gateway.i18n import Language
-from gateway.store import Store
+from gateway.store import Readable
 from gateway.web.daemon import Daemon, LiveFeed
 from gateway.web.render import Renderer, reader_language
 from ticketing import Actor, Desk
@@ -26,7 +26,7 @@ class House:
 
     site: Site
     desk: Desk
-    store: Store
+    store: Readable
     daemon: Daemon
     feed: LiveFeed
     renderer: Renderer
