@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from devices import modbus
+from devices import instrument, modbus
 from devices.line import Time
 from devices.settings import DeviceSettings, LineSettings
 from devices.source import Source
@@ -29,6 +29,8 @@ KINDS: dict[str, Kind] = {
     "modbus-rtu": Kind(modbus.ModbusSerialLine, modbus.ModbusDevice, modbus.open_serial),
     "modbus-ascii": Kind(modbus.ModbusSerialLine, modbus.ModbusDevice, modbus.open_serial),
     "modbus-rtu-tcp": Kind(modbus.ModbusRtuTcpLine, modbus.ModbusDevice, modbus.open_rtu_tcp),
+    "serial-ascii": Kind(instrument.SerialAsciiLine, instrument.InstrumentDevice, instrument.open_line),
+    "tcp-ascii": Kind(instrument.TcpAsciiLine, instrument.InstrumentDevice, instrument.open_line),
 }
 
 

@@ -9,10 +9,8 @@ from typing import Protocol
 
 from devices.modbus_frame import Frame
 from devices.modbus_pdu import expected_size, is_reading
-from devices.serial_line import SerialTransport
-from devices.wire import GarbledError, Opener, SilentError, Wire
+from devices.wire import GLITCH, GarbledError, Opener, QuietWire, SilentError, Wire
 
-_GLITCH = 3  # so many odd bytes are what a transceiver makes when it turns round
 _MBAP = struct.Struct(">HHHB")  # transaction, protocol 0, bytes that follow, unit
 
 
@@ -91,23 +89,15 @@ class Framing(Protocol):
         ...
 
 
-class SharedWire(Wire):
-    """Modbus RTU or ASCII: silence before each question, and quarantine after anything that went wrong.
-
-    Frames carry no number, so a late answer looks like the next one's. After a failure the line therefore
-    keeps silent for ``quarantine`` seconds, the longest that any unit may take, and what arrives is thrown away.
-    """
+class SharedWire(QuietWire):
+    """Modbus RTU or ASCII, where frames carry no number and everybody hears everybody."""
 
     def __init__(
         self, where: str, opener: Opener, framing: Framing, *, gap: float, char: float, quarantine: float
     ) -> None:
-        super().__init__(where, opener)
+        super().__init__(where, opener, gap=gap, quarantine=quarantine)
         self._framing = framing
-        self._gap = gap
         self._char = char
-        self._quarantine = quarantine
-        self._quiet_until = 0.0
-        self._last_byte = 0.0
         self._buffer = bytearray()
         self._unit_id = 0
         self._code = 0
@@ -116,37 +106,22 @@ class SharedWire(Wire):
     async def ask(self, unit_id: int, pdu: bytes, within: float, pause: float = 0.0) -> bytes:
         """See ModbusWire. ``within`` counts from the end of the question, whatever the baud rate."""
         refuse_writing(pdu)
-        await self._silence(max(self._gap, pause))
-        self._discard()
         self._unit_id, self._code, self._size = unit_id, pdu[0], expected_size(pdu)
         characters = self._framing.characters(len(pdu)) + self._framing.characters(self._size)
         try:
-            return await self._exchange(self._framing.wrap(unit_id, pdu), within + characters * self._char)
+            return await self._converse(
+                self._framing.wrap(unit_id, pdu), within + characters * self._char, pause
+            )
         except SilentError:
-            self._isolate()
-            if self._buffer:
-                self.counts["garbled"] += 1
-                heard = bytes(self._buffer[:8]).hex(" ")
-                raise GarbledError(
-                    f"{len(self._buffer)} bytes that are no answer ({heard}): noise, or baud rate or parity wrong"
-                ) from None
-            raise
-        except BaseException:  # cancelled too: the answer is still under way
-            self._isolate()
-            raise
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """A line that was just opened may still carry an answer to somebody's last question."""
-        super().connection_made(transport)
-        self._buffer.clear()
+            if not self._buffer:
+                raise
+            self.counts["garbled"] += 1
+            heard = f"{len(self._buffer)} bytes that are no answer ({bytes(self._buffer[:8]).hex(' ')})"
+            raise GarbledError(f"{heard}: noise, or baud rate or parity wrong") from None
 
     def data_received(self, data: bytes) -> None:
-        """Collect the answer; what nobody asked for isolates the line."""
-        self._last_byte = time.monotonic()
-        if self._waiting is None or self._waiting.done():
-            self.counts["strangers"] += 1
-            if len(data) > _GLITCH:  # a second master, or an answer sent twice
-                self._isolate()
+        """Collect the answer."""
+        if not self._heeds(data):
             return
         self._buffer += data
         try:
@@ -158,6 +133,9 @@ class SharedWire(Wire):
         except GarbledError as error:
             self._spoil(str(error))
 
+    def _forget(self) -> None:
+        self._buffer.clear()
+
     def _answers(self, frame: Frame) -> bool:
         unit_id, pdu = frame
         if unit_id != self._unit_id or pdu[0] & 0x7F != self._code:
@@ -165,29 +143,10 @@ class SharedWire(Wire):
         return bool(pdu[0] & 0x80) or len(pdu) == self._size or self._code > 4
 
     def _accept(self, pdu: bytes) -> None:
-        if len(self._buffer) > _GLITCH:
+        if len(self._buffer) > GLITCH:
             self._spoil("more than one answer to one question")
         else:
             self._settle(pdu)
-
-    def _isolate(self) -> None:
-        now = time.monotonic()
-        if now >= self._quiet_until:
-            self.counts["quarantines"] += 1
-        self._quiet_until = now + self._quarantine
-
-    def _discard(self) -> None:
-        self._buffer.clear()
-        if isinstance(self._transport, SerialTransport):
-            self._transport.flush_input()
-
-    async def _silence(self, gap: float) -> None:
-        """Wait until the line has been silent for ``gap`` seconds and its quarantine is over."""
-        began = time.monotonic()
-        while (wait := max(self._last_byte + gap, self._quiet_until) - (now := time.monotonic())) > 0:
-            if now - began > 2 * self._quarantine + 1.0:
-                raise GarbledError(f"{self.where} is never silent: a second master, or a stuck transmitter")
-            await asyncio.sleep(wait)
 
 
 def refuse_writing(pdu: bytes) -> None:

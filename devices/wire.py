@@ -25,6 +25,7 @@ class GarbledError(DeviceError):
     """An answer came and cannot be read."""
 
 
+GLITCH = 3  # so many odd bytes are what a transceiver makes when it turns round
 Opener: TypeAlias = Callable[[asyncio.Protocol], Awaitable[None]]
 
 
@@ -83,14 +84,18 @@ class Wire(asyncio.Protocol):
 
     async def _exchange(self, question: bytes, within: float) -> bytes:
         """Write ``question`` and wait for ``_settle``; raises SilentError after ``within`` seconds."""
-        transport = self._transport
-        if transport is None:
+        if self._transport is None:
+            raise LineDownError(f"{self.where} is not open")
+        self.sent_at = time.monotonic()
+        self._transport.write(question)
+        return await self._answer(within)
+
+    async def _answer(self, within: float) -> bytes:
+        if self._transport is None:
             raise LineDownError(f"{self.where} is not open")
         loop = asyncio.get_running_loop()
         waiting: asyncio.Future[bytes] = loop.create_future()
         self._waiting = waiting
-        self.sent_at = time.monotonic()
-        transport.write(question)
         timer = loop.call_later(within, self._expire, waiting, within)
         try:
             return await waiting
@@ -111,6 +116,60 @@ class Wire(asyncio.Protocol):
         if not waiting.done():
             self.counts["timeouts"] += 1
             waiting.set_exception(SilentError(f"timeout after {within:.3g} s"))
+
+
+class QuietWire(Wire):
+    """A wire whose answers carry no number: silence before each question, quarantine after each fault.
+
+    There a late answer looks like the next one's. After whatever went wrong the line therefore keeps silent
+    for ``quarantine`` seconds, the longest that anything on it takes to answer, and what arrives is thrown away.
+    """
+
+    def __init__(self, where: str, opener: Opener, *, gap: float, quarantine: float) -> None:
+        super().__init__(where, opener)
+        self._gap = gap
+        self._quarantine = quarantine
+        self._quiet_until = 0.0
+        self._last_byte = 0.0
+
+    async def _converse(self, question: bytes, within: float, pause: float) -> bytes:
+        """One question and its answer, after at least ``pause`` seconds of silence."""
+        await self._silence(max(self._gap, pause))
+        self._forget()
+        if flush := getattr(self._transport, "flush_input", None):
+            flush()
+        try:
+            return await self._exchange(question, within)
+        except BaseException:  # cancelled too: the answer is still under way
+            self._isolate()
+            raise
+
+    def _heeds(self, data: bytes) -> bool:
+        """Does anybody wait for this? What nobody asked for isolates the line."""
+        self._last_byte = time.monotonic()
+        if self._waiting is not None and not self._waiting.done():
+            return True
+        self.counts["strangers"] += 1
+        if len(data) > GLITCH:  # a second master, or an answer sent twice
+            self._isolate()
+        return False
+
+    def _forget(self) -> None:
+        """Throw away what has arrived."""
+
+    def _isolate(self) -> None:
+        now = time.monotonic()
+        if now >= self._quiet_until:
+            self.counts["quarantines"] += 1
+        self._quiet_until = now + self._quarantine
+
+    async def _silence(self, gap: float) -> None:
+        """Wait until the line has been silent for ``gap`` seconds and its quarantine is over."""
+        began = time.monotonic()
+        while (wait := max(self._last_byte + gap, self._quiet_until) - (now := time.monotonic())) > 0:
+            if now - began > 2 * self._quarantine + 1.0:
+                raise GarbledError(f"{self.where} is never silent: a second master, or a stuck transmitter")
+            await asyncio.sleep(wait)
 
 
 def tcp_opener(host: str, port: int, timeout: float, settle: float = 0.0) -> Opener:

@@ -96,30 +96,52 @@ def register(unit_id: int, address: int) -> int:
     return (unit_id * 4099 + address * 257 + 17) & 0xFFFF
 
 
-class RtuBus:
-    """Units at the far end of a pseudo-terminal, with faults on request.
+class Pty:
+    """The far end of a pseudo-terminal; ``path`` is the near end, to be opened like any serial port."""
 
-    ``dead`` units are silent. ``meddle(answer)`` may return ``[(delay, bytes), …]`` instead of the answer.
-    ``char`` is the time of one character in seconds, which the pseudo-terminal itself does not take.
+    def __init__(self) -> None:
+        self.master, self._slave = os.openpty()
+        tty.setraw(self.master)
+        tty.setraw(self._slave)
+        self.path = os.ttyname(self._slave)
+        self.hear: Callable[[bytes], None] = lambda _: None
+        os.set_blocking(self.master, False)
+        asyncio.get_running_loop().add_reader(self.master, lambda: self.hear(os.read(self.master, 4096)))
+
+    def say(self, data: bytes) -> None:
+        """Bytes onto the line, from whoever."""
+        if self.master >= 0:
+            os.write(self.master, data)
+
+    def unplug(self) -> None:
+        """The adapter is gone."""
+        if self.master >= 0:
+            asyncio.get_running_loop().remove_reader(self.master)
+            os.close(self.master)
+            os.close(self._slave)
+            self.master = -1
+
+
+class RtuBus(Pty):
+    """Modbus units on a pseudo-terminal, with faults on request.
+
+    ``dead`` units are silent, ``forbidden`` addresses are refused. ``meddle(answer)`` may return
+    ``[(delay, bytes), …]`` instead of the answer. ``char`` is the time of one character in seconds, which the
+    pseudo-terminal itself does not take.
     """
 
     def __init__(self) -> None:
-        self.master, slave = os.openpty()
-        tty.setraw(self.master)
-        tty.setraw(slave)
-        self.path = os.ttyname(slave)
-        self._slave = slave
+        super().__init__()
         self.dead: set[int] = set()
         self.forbidden: set[int] = set()
         self.char = 0.0
         self.meddle: Callable[[bytes], list[tuple[float, bytes]]] = lambda answer: [(0.0, answer)]
         self.requests: list[tuple[float, int, int, int, int]] = []  # time, unit, code, start, count
         self._heard = bytearray()
-        os.set_blocking(self.master, False)
-        asyncio.get_running_loop().add_reader(self.master, self._read)
+        self.hear = self._listen
 
-    def _read(self) -> None:
-        self._heard += os.read(self.master, 4096)
+    def _listen(self, data: bytes) -> None:
+        self._heard += data
         while len(self._heard) >= 8:
             question, self._heard = bytes(self._heard[:8]), self._heard[8:]
             assert crc16(question) == 0, f"no request: {question.hex(' ')}"
@@ -140,22 +162,16 @@ class RtuBus:
         for delay, data in self.meddle(answer):
             asyncio.get_running_loop().call_later(delay + wire_time, self.say, data)
 
-    def say(self, data: bytes) -> None:
-        """Bytes onto the line, from whoever."""
-        if self.master >= 0:
-            os.write(self.master, data)
-
-    def unplug(self) -> None:
-        """The adapter is gone."""
-        if self.master >= 0:
-            asyncio.get_running_loop().remove_reader(self.master)
-            os.close(self.master)
-            os.close(self._slave)
-            self.master = -1
-
 
 @pytest.fixture
 async def bus(anyio_backend: object) -> AsyncIterator[RtuBus]:
     bus = RtuBus()
     yield bus
     bus.unplug()
+
+
+@pytest.fixture
+async def pty(anyio_backend: object) -> AsyncIterator[Pty]:
+    pty = Pty()
+    yield pty
+    pty.unplug()
