@@ -24,7 +24,61 @@ FILES = {
     "uplot.js": "uplot/dist/uPlot.iife.min.js",
     "uplot.css": "uplot/dist/uPlot.min.css",
 }
-ICONS = ["outline/activity", "outline/adjustments-horizontal", "outline/alert-triangle", "outline/arrow-back-up", "outline/arrow-right", "outline/ban", "outline/bolt", "outline/bulb", "outline/check", "outline/chevron-down", "outline/chevron-left", "outline/chevron-right", "outline/circle-check", "outline/clipboard-check", "outline/clipboard-list", "outline/clock", "outline/database", "outline/device-desktop", "outline/dots", "outline/download", "outline/eye", "outline/file-plus", "outline/flag", "outline/git-merge", "outline/heartbeat", "outline/history", "outline/hourglass", "outline/language", "outline/link", "outline/message", "outline/moon", "outline/paperclip", "outline/player-pause", "outline/player-play", "outline/plug-connected", "outline/plug-connected-x", "outline/refresh", "outline/repeat", "outline/scale", "outline/search", "outline/server", "outline/sun", "outline/tool", "outline/trending-up", "outline/user", "outline/user-check", "outline/user-x", "outline/volume-3", "outline/x", "filled/alert-octagon", "filled/alert-triangle", "filled/alert-square", "filled/info-circle"]
+ICONS = [
+    "outline/activity",
+    "outline/adjustments-horizontal",
+    "outline/alert-triangle",
+    "outline/arrow-back-up",
+    "outline/arrow-right",
+    "outline/ban",
+    "outline/bolt",
+    "outline/bulb",
+    "outline/check",
+    "outline/chevron-down",
+    "outline/chevron-left",
+    "outline/chevron-right",
+    "outline/circle-check",
+    "outline/clipboard-check",
+    "outline/clipboard-list",
+    "outline/clock",
+    "outline/database",
+    "outline/device-desktop",
+    "outline/dots",
+    "outline/download",
+    "outline/eye",
+    "outline/file-plus",
+    "outline/flag",
+    "outline/git-merge",
+    "outline/heartbeat",
+    "outline/history",
+    "outline/hourglass",
+    "outline/language",
+    "outline/link",
+    "outline/message",
+    "outline/moon",
+    "outline/paperclip",
+    "outline/player-pause",
+    "outline/player-play",
+    "outline/plug-connected",
+    "outline/plug-connected-x",
+    "outline/refresh",
+    "outline/repeat",
+    "outline/scale",
+    "outline/search",
+    "outline/server",
+    "outline/sun",
+    "outline/tool",
+    "outline/trending-up",
+    "outline/user",
+    "outline/user-check",
+    "outline/user-x",
+    "outline/volume-3",
+    "outline/x",
+    "filled/alert-octagon",
+    "filled/alert-triangle",
+    "filled/alert-square",
+    "filled/info-circle",
+]
 
 
 class PagesHook(BuildHookInterface):  # type: ignore[type-arg]  # hatch binds it to its own configuration
@@ -72,11 +126,13 @@ def build_assets(web: Path) -> None:
         install(web, Path(folder))
         modules = Path(folder, "node_modules")
         built = {name: (modules / source).read_bytes() for name, source in FILES.items()}
+        built = {
+            name: re.sub(rb"\n?(//|/\*)# sourceMappingURL=[^\n]*", b"", body) for name, body in built.items()
+        }
         built["icons.svg"] = sprite(modules / "@tabler/icons/icons")
     shutil.rmtree(dist, ignore_errors=True)
     dist.mkdir(parents=True)
     for name, content in built.items():
-        content = re.sub(rb"\n?(//|/\*)# sourceMappingURL=[^\n]*", b"", content)
         (dist / name).write_bytes(content)
         (dist / f"{name}.gz").write_bytes(gzip.compress(content, 9, mtime=0))
     stamp.write_text(wanted)

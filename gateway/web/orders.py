@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
@@ -12,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import RedirectResponse
 
 from gateway.web import forms, story
-from gateway.web.encode import plain, spreadsheet_safe
+from gateway.web.encode import plain, sheet
 from gateway.web.house import Form, Hall, House, Reader, Who, actor
 from gateway.web.refusals import refusal, status_of
 from gateway.web.render import asset_name, iso, reader_language
@@ -102,25 +100,36 @@ def orders_csv(house: Hall, wanted: Filters, language: Reader) -> Response:
     """What the list shows, all pages of it, for a spreadsheet."""
     with house.desk.read() as desk:
         found = desk.orders(**wanted.asked(), limit=MOST)
-    text = io.StringIO()
-    rows = csv.writer(text)
-    rows.writerow(
+    rows: list[list[object]] = [
         ["number", "state", "priority", "severity", "asset", "name", "title", "assignee", "opened", "due"]
-    )
+    ]
     for order in found:
         title = order.title_zh if language == "zh" else order.title_en
         name = asset_name(house.site, order.asset or "", language)
         row = [order.number, order.state.value, order.priority, order.severity_max, order.asset, name, title]
-        row += [order.assignee, iso(order.opened_at), iso(order.due_resolve_at)]
-        rows.writerow([spreadsheet_safe(cell) for cell in row])
-    headers = {"Content-Disposition": 'attachment; filename="work-orders.csv"'}
-    return Response("\ufeff" + text.getvalue(), 200, headers, "text/csv; charset=utf-8")
+        rows.append([*row, order.assignee, iso(order.opened_at), iso(order.due_resolve_at)])
+    return sheet("work-orders.csv", rows)
 
 
 @router.get("/orders/{number}", include_in_schema=False)
 def order_page(request: Request, house: Hall, number: str) -> Response:
     """One order: the sentence first, then why, then what to do."""
     return _order_page(request, house, number)
+
+
+@router.get("/orders/{number}/evidence.csv", include_in_schema=False)
+def evidence_csv(house: Hall, number: str) -> Response:
+    """The series that the evidence holds, for a spreadsheet."""
+    with house.desk.read() as desk:
+        desk.order(number)
+        kept = [found.body["series"] for found in desk.evidence(number) if found.body.get("series")]
+    rows = [["signal", "unit", "time", "min", "mean", "max"]]
+    for series in kept:
+        columns = (series[name] for name in ("time", "min", "mean", "max"))
+        rows += [
+            [series["signal"], series["unit"], iso(at), *values] for at, *values in zip(*columns, strict=True)
+        ]
+    return sheet(f"{number}.csv", rows)
 
 
 def _order_page(
@@ -166,10 +175,18 @@ def _order_page(
 def move_by_form(request: Request, house: Hall, number: str, who: Who, given: Form) -> Response:
     """A button was pressed: the same verb as the API's, and back to the order; a refusal stands above the page."""
     language = reader_language(house.site, request)
-    move = given.get("move", "")
     try:
-        fields = forms.read_fields(move, given)
-        _move(house, number, move, who, int(given.get("version", "0")), fields)
+        move, version = given.get("move", ""), given.get("version", "")
+        _move(
+            house,
+            number,
+            who,
+            Change(
+                type=move,
+                version=int(version) if version.isdecimal() else 0,
+                fields=forms.read_fields(move, given),
+            ),
+        )
     except MoveRefusedError as error:
         return _order_page(request, house, number, status_of(error), refusal(error, language))
     except FieldError as error:
@@ -177,11 +194,11 @@ def move_by_form(request: Request, house: Hall, number: str, who: Who, given: Fo
     return RedirectResponse(f"/orders/{number}", 303)
 
 
-def _move(house: House, number: str, move: str, who: Actor, version: int, fields: dict[str, Any]) -> Order:
-    if unknown := fields.keys() - FIELDS.keys():
-        raise FieldError(sorted(unknown), f"{move} takes no {', '.join(sorted(unknown))}")
+def _move(house: House, number: str, who: Actor, change: Change) -> Order:
+    if unknown := sorted(change.fields.keys() - FIELDS.keys()):
+        raise FieldError(unknown, f"{change.type} takes no {', '.join(unknown)}")
     with house.desk.transaction() as desk:
-        return desk.move(number, move, who, version, house.now(), **fields)
+        return desk.move(number, change.type, who, change.version, house.now(), **change.fields)
 
 
 @router.get("/api/work-orders")
@@ -209,4 +226,4 @@ def one_order(house: Hall, number: str, who: Who) -> dict[str, Any]:
 @router.post("/api/work-orders/{number}/events")
 def change_order(house: Hall, number: str, who: Who, change: Change) -> dict[str, Any]:
     """The only way to change an order; 409 when it is too late or not possible, 403, 422, 404."""
-    return {"order": plain(_move(house, number, change.type, who, change.version, change.fields))}
+    return {"order": plain(_move(house, number, who, change))}

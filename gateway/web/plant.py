@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import csv
-import io
 import json
 import math
 from collections.abc import AsyncIterator
@@ -23,7 +21,7 @@ from gateway.i18n import Language
 from gateway.store import Series, joined
 from gateway.web import story
 from gateway.web.daemon import DaemonAwayError, TooManyListenersError
-from gateway.web.encode import spreadsheet_safe
+from gateway.web.encode import sheet
 from gateway.web.house import Hall, House
 from gateway.web.render import iso, reader_language, signal_name, signal_unit
 from rules.condition import Tree
@@ -74,10 +72,12 @@ def asset_page(
         past = [order for order in desk.asset_history(asset) if not order.open]
         alarms = desk.alarms(asset=asset, limit=100)
     limits = limit_lines(house.site, asset, language)
-    spans = [
-        {"signal": None, "start": alarm.since, "end": alarm.cleared_at, "severity": alarm.severity}
-        for alarm in alarms
-    ]
+    spans: dict[str, list[dict[str, Any]]] = {}
+    for alarm in alarms:
+        rule = house.site.rules.get(alarm.rule_id)
+        first = next(iter(rule.signals.values())) if rule else ""
+        span = {"start": alarm.since, "end": alarm.cleared_at, "severity": alarm.severity}
+        spans.setdefault(f"{asset}/{first}", []).append(span)
     charts = [
         {
             "signal": signal,
@@ -85,7 +85,7 @@ def asset_page(
             "unit": signal_unit(house.site, signal),
             "range": RANGES[window] * 1000,
             "limits": limits.get(signal, []),
-            "spans": spans if signal in limits else [],
+            "spans": spans.get(signal, []),
         }
         for signal in watched(house.site, asset)
     ]
@@ -126,7 +126,7 @@ def limit_lines(site: Site, asset: str, language: Language) -> dict[str, list[di
 
 
 def _deciding(tree: Tree) -> list[int]:
-    """The comparisons that people call the limit: the first of an ``and`` ("v > limit and n > 300"), all of an ``or``."""
+    """The comparisons that people call the limit: of "v > limit and n > 300" the first, of an ``or`` all."""
     if isinstance(tree, int):
         return [tree]
     parts = tree.parts[:1] if tree.every else tree.parts
@@ -179,17 +179,16 @@ async def series_csv(
     house: Hall, signal: Signals, start: Moment, end: Moment, points: Points = 600
 ) -> Response:
     """What a chart shows, for a spreadsheet."""
-    text = io.StringIO()
-    rows = csv.writer(text)
-    rows.writerow(["signal", "unit", "time", "min", "mean", "max", "quality"])
+    rows: list[list[object]] = [["signal", "unit", "time", "min", "mean", "max", "quality"]]
     for name in signal:
         found = _json(await _series(house, name, start, end, points))
         measure = signal_unit(house.site, name)
         columns = (found["time"], found["min"], found["mean"], found["max"], found["quality"])
-        for at, low, mean, high, quality in zip(*columns, strict=True):
-            rows.writerow([spreadsheet_safe(name), measure, iso(at), low, mean, high, describe(quality)])
-    headers = {"Content-Disposition": 'attachment; filename="series.csv"'}
-    return Response("\ufeff" + text.getvalue(), 200, headers, "text/csv; charset=utf-8")
+        rows += [
+            [name, measure, iso(at), low, mean, high, describe(quality)]
+            for at, low, mean, high, quality in zip(*columns, strict=True)
+        ]
+    return sheet("series.csv", rows)
 
 
 @router.get("/api/live")

@@ -18,7 +18,7 @@ def choose(house: Hall, given: Form) -> Response:
     back = given.get("back", "/")
     inside = back.startswith("/") and not back.startswith(("//", "/\\"))
     answer = RedirectResponse(back if inside else "/", 303)
-    allowed = {"lang": set(LANGUAGES), "who": {"local", *house.site.people}}
+    allowed: dict[str, set[str]] = {"lang": set(LANGUAGES), "who": {"local", *house.site.people}}
     for name, values in allowed.items():
         if given.get(name) in values:
             answer.set_cookie(name, given[name], max_age=YEAR, httponly=True, samesite="strict")

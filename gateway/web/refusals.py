@@ -22,6 +22,17 @@ from ticketing import FieldError, MoveRefusedError, NotFoundError
 
 log = logging.getLogger(__name__)
 
+REFUSALS: dict[type[Exception], int] = {
+    NotFoundError: 404,
+    MoveRefusedError: 409,
+    FieldError: 422,
+    RequestValidationError: 422,
+    DaemonAwayError: 503,
+    TooManyListenersError: 503,
+    StoreError: 503,
+    HTTPException: 400,
+}
+
 
 def status_of(error: Exception) -> int:
     """The HTTP status that says what kind of refusal this is."""
@@ -29,39 +40,36 @@ def status_of(error: Exception) -> int:
         return 403 if error.why == "role" else 409
     if isinstance(error, HTTPException):
         return error.status_code
-    kinds = {
-        NotFoundError: 404,
-        FieldError: 422,
-        RequestValidationError: 422,
-        DaemonAwayError: 503,
-        TooManyListenersError: 503,
-        StoreError: 503,
-    }
-    return next((status for kind, status in kinds.items() if isinstance(error, kind)), 500)
+    return next((status for kind, status in REFUSALS.items() if isinstance(error, kind)), 500)
 
 
 def refusal(error: Exception, language: Language) -> str:
     """``error`` in the reader's words."""
     _ = i18n.speaker(language)
-    if isinstance(error, MoveRefusedError):
-        return _move_refusal(error, language)
-    if isinstance(error, FieldError):
-        names = _(", ").join(i18n.term(language, "field", name) for name in error.fields)
-        return _("Please check: %(fields)s. Nothing was changed.", fields=names)
-    if isinstance(error, RequestValidationError):
-        names = _(", ").join(sorted({str(found["loc"][-1]) for found in error.errors()}))
-        return _("The address or the data is not as it should be: %(fields)s.", fields=names)
-    if isinstance(error, DaemonAwayError):
-        return _(
-            "The gateway does not answer. Start it with `watchkeeper run`; work orders can be read meanwhile."
-        )
-    if isinstance(error, StoreError):
-        return _("The store of measurements does not answer; nothing is lost, the samples wait in the spool.")
-    if isinstance(error, TooManyListenersError):
-        return _("Too many live pages are open. Close some and try again.")
-    if status_of(error) == 404:
-        return _("There is nothing at this address. It may have been mistyped.")
-    return _("That is not possible here.")
+    match error:
+        case MoveRefusedError():
+            return _move_refusal(error, language)
+        case FieldError():
+            names = _(", ").join(i18n.term(language, "field", name) for name in error.fields)
+            text = _("Please check: %(fields)s. Nothing was changed.", fields=names)
+        case RequestValidationError():
+            names = _(", ").join(sorted({str(found["loc"][-1]) for found in error.errors()}))
+            text = _("The address or the data is not as it should be: %(fields)s.", fields=names)
+        case DaemonAwayError():
+            text = _(
+                "The gateway does not answer. Start it with “watchkeeper run”; work orders can be read meanwhile."
+            )
+        case StoreError():
+            text = _(
+                "The store of measurements does not answer; nothing is lost, the samples wait in the spool."
+            )
+        case TooManyListenersError():
+            text = _("Too many live pages are open. Close some and try again.")
+        case _ if status_of(error) == 404:
+            text = _("There is nothing at this address. It may have been mistyped.")
+        case _:
+            text = _("That is not possible here.")
+    return text
 
 
 def _move_refusal(error: MoveRefusedError, language: Language) -> str:
@@ -81,9 +89,7 @@ def _move_refusal(error: MoveRefusedError, language: Language) -> str:
 
 def install(app: FastAPI) -> None:
     """Answer each kind of refusal; an error of ours shows an id and nothing else."""
-    for kind in (NotFoundError, MoveRefusedError, FieldError, RequestValidationError, HTTPException):
-        app.add_exception_handler(kind, _refused)
-    for kind in (DaemonAwayError, TooManyListenersError, StoreError):
+    for kind in REFUSALS:
         app.add_exception_handler(kind, _refused)
     app.add_exception_handler(Exception, _broken)
 

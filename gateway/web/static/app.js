@@ -21,7 +21,7 @@ function showTimes(root) {
     const moment = new Date(element.dateTime);
     const sameDay = moment.toDateString() === new Date().toDateString();
     const face = sameDay ? clockFace.format(moment) : `${dayFace.format(moment)} ${clockFace.format(moment)}`;
-    const text = "age" in element.dataset ? `${face} · ${age(moment.getTime())}` : face;
+    const text = "age" in element.dataset ? `${face}${words.comma}${age(moment.getTime())}` : face;
     if (element.textContent !== text) element.textContent = text;
     element.title = wholeFace.format(moment);
   }
@@ -49,6 +49,8 @@ function showDemo(demo) {
   if (!demo) return;
   banner.dataset.faultAt = demo.fault_at;
   banner.dataset.order = demo.order ?? "";
+  const tour = banner.querySelector("[data-tour]");
+  if (tour) tour.hidden = tour.dataset.tour !== demo.order;
   link.hidden = !demo.order || location.pathname === `/orders/${demo.order}`;
   link.href = `/orders/${demo.order}`;
   tickDemo();

@@ -44,7 +44,9 @@
         low = Math.min(low, value);
         high = Math.max(high, value);
       }
-      const room = (high - low) * 0.1 || Math.abs(high) * 0.1 || 1;
+      const least = Math.abs(high + low) * 0.02; // so that noise does not look like a fault
+      if (high - low < least) [low, high] = [(low + high - least) / 2, (low + high + least) / 2];
+      const room = (high - low) * 0.1 || 1;
       return [low >= 0 && low - room < 0 ? 0 : low - room, high + room * 1.6];
     };
   }
@@ -102,6 +104,8 @@
         ctx.textAlign = "left";
         ctx.fillText(label, bbox.left + 9 * scale, top + height / 2);
       }
+      ctx.fillStyle = colour("--wk-2");
+      for (const time of config.doubtful) ctx.fillRect(plot.valToPos(time, "x", true) - scale, bbox.top + bbox.height - 4 * scale, 3 * scale, 4 * scale);
       for (const { time, word } of config.marks ?? []) {
         const x = plot.valToPos(time, "x", true);
         if (x < bbox.left || x > bbox.left + bbox.width) continue;
@@ -126,14 +130,34 @@
       this.place = figure.querySelector(".plot-plot");
       this.reading = figure.querySelector(".plot-reading");
       this.config = JSON.parse(figure.querySelector("script").textContent);
-      this.own = Boolean(this.config.series); // evidence: kept as it was, never fetched again
-      this.data = this.own ? withGaps(this.config.series) : [[], [], [], []];
+      this.own = Boolean(this.config.series); // evidence: shown as it was kept
+      this.take(this.config.series ?? { time: [], min: [], mean: [], max: [] });
       this.zoom = null;
       this.build();
+      for (const button of figure.parentElement.querySelectorAll("[data-show]")) button.addEventListener("click", () => this.until(button));
       figure.addEventListener("keydown", (event) => this.key(event));
       new ResizeObserver(() => this.fit()).observe(this.place);
       document.addEventListener("theme", () => this.build());
       if (!this.own) this.follow();
+    }
+
+    take(series) {
+      this.data = withGaps(series);
+      const doubtful = (series.quality ?? []).map((quality, i) => quality ? series.time[i] : null);
+      this.config.doubtful = doubtful.filter((time) => time !== null);
+    }
+
+    // What was seen when the alarm was raised, or that and all since.
+    until(button) {
+      for (const other of button.parentElement.children) other.setAttribute("aria-pressed", String(other === button));
+      this.own = button.dataset.show === "evidence";
+      this.zoom = null;
+      if (this.own) {
+        this.take(this.config.series);
+        this.plot.setData(this.data);
+      } else {
+        this.fetch();
+      }
     }
 
     build() {
@@ -151,7 +175,7 @@
         cursor: { sync: { key: synced.key }, drag: { x: true, y: false }, points: { size: 7, fill: ink }, focus: { prox: -1 } },
         legend: { show: false },
         scales: { x: { range: (plot, low, high) => this.window(low, high) }, y: { range: valueRange(this.config.limits) } },
-        axes: [{ ...axis, values: tickLabels, space: 64 }, { ...axis, size: 52, space: 34, values: (plot, ticks) => ticks.map(digits) }],
+        axes: [{ ...axis, values: tickLabels, space: 64, size: 30 }, { ...axis, size: 52, space: 34, values: (plot, ticks) => ticks.map(digits) }],
         series: [{}, { stroke: ink, width: 1.6, spanGaps: false, points: { show: false } },
           { stroke: "transparent", points: { show: false } }, { stroke: "transparent", points: { show: false } }],
         bands: [{ series: [3, 2], fill: `color-mix(in srgb, ${ink} 22%, transparent)` }],
@@ -165,6 +189,7 @@
 
     window(low, high) {
       if (this.zoom) return this.zoom;
+      if (this.config.series && !this.own) return [this.config.series.time[0], Date.now()];
       if (this.config.range) {
         const now = Date.now();
         return [now - this.config.range, now];
@@ -222,10 +247,10 @@
       const points = Math.max(50, Math.round(this.place.clientWidth));
       const query = `signal=${encodeURIComponent(this.config.signal)}&start=${start}&end=${end}&points=${points}`;
       const csv = this.figure.parentElement.querySelector("[data-csv]");
-      if (csv) csv.href = `/api/series.csv?${query}`;
+      csv.href = `/api/series.csv?${query}`;
       const answer = await fetch(`/api/series?${query}`).catch(() => null);
       if (!answer?.ok) { this.say("no_data"); return; }
-      this.data = withGaps((await answer.json()).series[0]);
+      this.take((await answer.json()).series[0]);
       this.say(this.data[0].length ? "" : "no_data");
       this.plot.setData(this.data);
       this.place.dataset.points = this.data[0].length;
