@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from devices import instrument, modbus
+from devices import instrument, modbus, mqtt
 from devices.line import Time
 from devices.settings import DeviceSettings, LineSettings
 from devices.source import Source
@@ -30,6 +30,7 @@ KINDS: dict[str, Kind] = {
     "modbus-ascii": Kind(modbus.ModbusSerialLine, modbus.ModbusDevice, modbus.open_serial),
     "modbus-rtu-tcp": Kind(modbus.ModbusRtuTcpLine, modbus.ModbusDevice, modbus.open_rtu_tcp),
     "serial-ascii": Kind(instrument.SerialAsciiLine, instrument.InstrumentDevice, instrument.open_line),
+    "mqtt": Kind(mqtt.MqttLine, mqtt.MqttDevice, mqtt.open_broker),
     "tcp-ascii": Kind(instrument.TcpAsciiLine, instrument.InstrumentDevice, instrument.open_line),
 }
 

@@ -1,0 +1,276 @@
+"""An MQTT device: which topics are its own, and how a message on one becomes a batch. Pure."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
+
+from devices.batch import GOOD, Batch, Reason, SignalSet, bad, signal_set, uncertain
+from devices.conditioning import Conditioner
+from devices.mqtt_packets import Message
+from devices.mqtt_payload import (
+    Kind,
+    Path,
+    PayloadError,
+    TimeUnit,
+    column_path,
+    compile_path,
+    number,
+    parser,
+    pick,
+    time_ns,
+)
+from devices.settings import DeviceSettings, Scaled
+
+MAX_PAYLOAD = 64 * 1024
+EARLIEST = 946_684_800_000_000_000  # 2000-01-01: a payload that says less has no clock
+AHEAD = 300_000_000_000  # five minutes; a payload from further in the future has a wrong one
+MAX_SHAPES = 256  # different sets of points that messages of one ``partial`` topic may carry
+
+_NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}"
+_SIGNAL = re.compile(f"{_NAME}/{_NAME}")
+_PLACE = re.compile(r"\{(\d+)\}")
+
+
+class MqttPoint(Scaled):
+    """Where a signal's value stands in the payload, and how it becomes engineering units."""
+
+    path: str | None = Field(
+        default=None,
+        description='motor.phases[0].current, a CSV column or "[2]"; the quantity\'s name if absent',
+    )
+
+
+class MqttDevice(DeviceSettings):
+    """A publisher, or with wildcards many alike.
+
+    In ``topic = "plant/+/state"`` the first wildcard's text is ``{1}`` in the points' names, so
+    ``"{1}/vib_rms"`` is ``fan-1/vib_rms`` for ``plant/fan-1/state``.
+    """
+
+    topic: str
+    payload: Kind = "json"
+    columns: tuple[str, ...] = Field(default=(), description="names of the CSV columns, in order")
+    separator: str = Field(default=",", min_length=1, max_length=1)
+    points: dict[str, MqttPoint] = Field(min_length=1)
+    partial: bool = Field(
+        default=False, description="a message may carry some of the points; otherwise what lacks is bad"
+    )
+    time_path: str | None = Field(
+        default=None, description="the payload's own time; without, a sample's time is its arrival"
+    )
+    time_unit: TimeUnit | None = Field(default=None, description="told from the number's size if absent")
+    silence: timedelta = Field(
+        default=timedelta(minutes=5),
+        ge=timedelta(seconds=1),
+        description="no message for so long means: it is gone",
+    )
+    max_topics: int = Field(
+        default=1000, ge=1, description="topics that a wildcard may bind; what comes beyond is refused"
+    )
+
+    @model_validator(mode="after")
+    def _topic_and_names_agree(self) -> MqttDevice:
+        wildcards = _check_filter(self.topic)
+        places = [f"{{{n}}}" for n in range(1, wildcards + 1)]
+        for name in self.points:
+            if sorted(set(re.findall(r"\{\d+\}", name))) != places:
+                wanted = " and ".join(places) or "no {n}"
+                raise ValueError(
+                    f"topic {self.topic!r} wants {wanted} in the name of each point; found {name!r}"
+                )
+            if not places and not _SIGNAL.fullmatch(name):
+                raise ValueError(f'a point is called "<asset>/<quantity>"; found {name!r}')
+        return self
+
+    @model_validator(mode="after")
+    def _paths_suit_the_payload(self) -> MqttDevice:
+        if self.payload == "plain":
+            if len(self.points) > 1 or self.time_path:
+                raise ValueError("a plain payload is one number: it has one point and no time_path")
+            return self
+        for name, point in self.points.items():
+            path = path_of(name, point)
+            if "{" in path:
+                raise ValueError(f"say the path of {name!r}: it cannot be told from the name")
+            self.compiled(path)
+        if self.time_path is not None:
+            self.compiled(self.time_path)
+        return self
+
+    def signals(self) -> tuple[str, ...]:
+        """Names of its points; with wildcards these are patterns."""
+        return tuple(self.points)
+
+    def compiled(self, path: str) -> Path:
+        """``path`` as steps into this device's documents. ValueError if it cannot be one."""
+        if self.payload == "plain":
+            return ()
+        return column_path(path, self.columns) if self.payload == "csv" else compile_path(path)
+
+
+def path_of(name: str, point: MqttPoint) -> str:
+    """Where this point's value stands: said, or else under the name of its quantity."""
+    return point.path if point.path is not None else name.rpartition("/")[2]
+
+
+class Reading(NamedTuple):
+    """What a message came to; ``complaint`` says why it belongs into the dead letters as well."""
+
+    batch: Batch | None
+    complaint: str = ""
+
+
+@dataclass(slots=True, eq=False)
+class Route:
+    """One topic bound to its signals. ``seen`` is the loop's time of its last sign of life."""
+
+    signals: SignalSet
+    seen: float
+    silent: bool = False
+    shapes: dict[bytes, SignalSet] = field(default_factory=dict)
+
+
+class Topics:
+    """A device's topics, bound to their signals: at once, or with wildcards when a topic first appears."""
+
+    def __init__(self, name: str, device: MqttDevice, now: float) -> None:
+        self.name = name
+        self.device = device
+        self.silent = 0  # how many of the topics are
+        self._matches = re.compile(_pattern(device.topic))
+        self._parse = parser(device.payload, device.separator)
+        self._paths = [device.compiled(path_of(*each)) for each in device.points.items()]
+        self._time_path = None if device.time_path is None else device.compiled(device.time_path)
+        self._conditioner = Conditioner(list(device.points.values()))
+        names = () if self._matches.groups else tuple(device.points)
+        self.routes = {device.topic: Route(self._signals(names), now)}
+
+    @property
+    def online(self) -> bool:
+        """Has none of the topics fallen silent?"""
+        return self.silent == 0
+
+    def heard(self, route: Route, now: float) -> bool:
+        """Note a sign of life on this topic; is it the one that makes the device whole again?"""
+        was_silent, route.silent, route.seen = route.silent, False, now
+        self.silent -= was_silent
+        return was_silent and self.silent == 0
+
+    def overdue(self, now: float) -> dict[str, Route]:
+        """The topics that owe a message: they are silent now, and owe the next a period later."""
+        limit = now - self.device.silence.total_seconds()
+        found = {topic: route for topic, route in self.routes.items() if route.seen <= limit}
+        for route in found.values():
+            self.silent += not route.silent
+            route.seen, route.silent = now, True
+        return found
+
+    def bind(self, topic: str, now: float) -> Route | None:
+        """The route of ``topic``, which has none yet; None if the topic is not this device's.
+
+        PayloadError if it is and cannot be bound: a level that is no name, or a topic too many.
+        """
+        found = self._matches.fullmatch(topic)
+        if found is None:
+            return None
+        names = tuple(_PLACE.sub(lambda place: found[int(place[1])], name) for name in self.device.points)
+        for name in names:
+            if not _SIGNAL.fullmatch(name):
+                raise PayloadError(f'{name!r} is no "<asset>/<quantity>" of letters, digits, _ . -')
+        if len(self.routes) >= self.device.max_topics and self.device.topic not in self.routes:
+            raise PayloadError(f"more than max_topics = {self.device.max_topics} match {self.device.topic}")
+        if waiting := self.routes.pop(self.device.topic, None):  # it stood for all while none was known
+            self.heard(waiting, now)
+        route = self.routes[topic] = Route(self._signals(names), now)
+        return route
+
+    def read(self, route: Route, message: Message, arrival: int) -> Reading:
+        """The batch of ``message``, which came at ``arrival`` (UTC in ns)."""
+        try:
+            document = self._document(message)
+        except PayloadError as error:
+            return Reading(self.absent(route, arrival, Reason.DECODE), str(error))
+        found = [pick(document, path) for path in self._paths]
+        if self.device.partial and all(each is None for each in found):
+            return Reading(None)
+        time, doubt = self._time(document, arrival)
+        values, quality = self._conditioned([number(each) for each in found])
+        unreadable = bool((quality[:-1] == bad(Reason.DECODE)).all())
+        if message.retained:
+            doubt = uncertain(Reason.RETAINED)
+        if doubt:
+            quality[:-1][quality[:-1] == GOOD] = doubt
+        batch = Batch(route.signals, time, arrival, values, quality)
+        if self.device.partial and None in found:
+            batch = self._present(route, batch, [each is not None for each in found])
+        return Reading(batch, "none of its points can be read" if unreadable else "")
+
+    def absent(self, route: Route, time: int, reason: Reason) -> Batch:
+        """A batch without values: the topic fell silent, or what came cannot be read."""
+        width = len(route.signals.names)
+        values = np.full(width, math.nan)
+        quality = np.full(width, bad(reason), np.uint8)
+        values[-1], quality[-1] = self.online, GOOD
+        return Batch(route.signals, time, time, values, quality)
+
+    def _signals(self, names: tuple[str, ...]) -> SignalSet:
+        return signal_set(self.name, (*names, f"{self.name}/online"))
+
+    def _document(self, message: Message) -> object:
+        if message.cut or len(message.payload) > MAX_PAYLOAD:
+            raise PayloadError(f"longer than {MAX_PAYLOAD} bytes")
+        return self._parse(message.payload)
+
+    def _conditioned(self, raw: list[float]) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
+        """Engineering values and their quality, with the device's ``online`` behind them."""
+        values, quality = np.array([*raw, self.online]), np.zeros(len(raw) + 1, np.uint8)
+        self._conditioner.apply(values[:-1], quality[:-1])
+        return values, quality
+
+    def _time(self, document: object, arrival: int) -> tuple[int, int]:
+        """When the sample was taken, and the quality of saying so: a payload's own time must be sane."""
+        if self._time_path is None:
+            return arrival, GOOD
+        time = time_ns(pick(document, self._time_path), self.device.time_unit)
+        if time is None or not EARLIEST < time < arrival + AHEAD:
+            return arrival, uncertain(Reason.TIME_UNCERTAIN)
+        return time, GOOD
+
+    def _present(self, route: Route, batch: Batch, present: list[bool]) -> Batch:
+        """The batch with those points only that the message carried."""
+        keep = [*present, True]
+        shape = bytes(keep)
+        signals = route.shapes.get(shape)
+        if signals is None:
+            if len(route.shapes) >= MAX_SHAPES:  # somebody plays: what lacks stays in, as bad
+                return batch
+            names = [name for name, kept in zip(route.signals.names, present, strict=False) if kept]
+            signals = route.shapes[shape] = self._signals(tuple(names))
+        return Batch(signals, batch.time, batch.arrival, batch.values[keep], batch.quality[keep])
+
+
+def _check_filter(topic: str) -> int:
+    """How many wildcards this topic filter has. ValueError if it is none that we may use."""
+    levels = topic.split("/")
+    if not topic or topic.startswith("$") or "\0" in topic:
+        raise ValueError(f"{topic!r} is no device's topic ($-topics are the broker's own)")
+    for place, level in enumerate(levels):
+        if level == "+" or (level == "#" and place == len(levels) - 1):
+            continue
+        if "+" in level or "#" in level:
+            raise ValueError(f"in {topic!r} a + must be a whole level and a # the last; found {level!r}")
+    return levels.count("+") + levels.count("#")
+
+
+def _pattern(topic: str) -> str:
+    """The regular expression of a topic filter; each wildcard is a group."""
+    levels = {"+": "([^/]*)", "#": "(.*)"}
+    return "/".join(levels.get(level) or re.escape(level) for level in topic.split("/"))
