@@ -18,7 +18,7 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 
-from rules.duration import Duration, nanoseconds, write_duration
+from rules.duration import Duration, LastingDuration, nanoseconds, write_duration
 from rules.episode import Phase, State, Transition
 from rules.panel import Panel, View
 from rules.rule import Bound, Rule, bind
@@ -63,7 +63,7 @@ class Case(_Form):
 
     title: str
     asset: str = "asset-1"
-    interval: Annotated[Duration, Field(gt=timedelta(0))] = timedelta(seconds=1)
+    interval: LastingDuration = timedelta(seconds=1)
     rules: tuple[str, ...] = ()
     rule: dict[str, RuleSettings] = Field(default_factory=dict)
     params: dict[str, dict[str, FiniteFloat]] = Field(default_factory=dict)

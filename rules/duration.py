@@ -49,4 +49,11 @@ def _bounded(duration: timedelta) -> timedelta:
     return duration
 
 
+def _lasting(duration: timedelta) -> timedelta:
+    if not duration:
+        raise ValueError("a duration here is longer than 0 s")
+    return duration
+
+
 Duration = Annotated[timedelta, BeforeValidator(_read), AfterValidator(_bounded)]
+LastingDuration = Annotated[Duration, AfterValidator(_lasting)]

@@ -86,6 +86,17 @@ class Rule:
         """Quantities that the rule reads and an asset with ``quantities`` does not have."""
         return sorted(set(self.settings.signals.values()) - quantities.keys())
 
+    def _filled(self, overrides: Mapping[str, float]) -> dict[str, float]:
+        filled: dict[str, float] = {}
+        for name, number in self.settings.params.items():
+            found = overrides.get(name, number)
+            if isinstance(found, str):
+                raise RuleError(
+                    f"rule {self.id}: parameter {name} has no usual value, each asset gives its own"
+                )
+            filled[name] = float(found)
+        return filled
+
     def program(self, overrides: Mapping[str, float], spans: Spans) -> Program:
         """The rule compiled with an asset's own parameters; raises RuleError."""
         if unknown := sorted(overrides.keys() - self.settings.params.keys()):
@@ -93,7 +104,7 @@ class Rule:
             raise RuleError(f"rule {self.id} has no parameter {unknown[0]}; it has: {known}")
         if not overrides and not self.settings.reads_span and "" in self._programs:
             return self._programs[""]
-        params = {name: float(overrides.get(name, number)) for name, number in self.settings.params.items()}
+        params = self._filled(overrides)
         used = (
             {name: spans[name] for name in self.settings.signals.values()} if self.settings.reads_span else {}
         )

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, field_validator, model_validator
 
-from rules.duration import Duration
+from rules.duration import Duration, LastingDuration
 from rules.expression import GREATEST, RESERVED, parse
 from rules.failure_modes import FAILURE_MODES
 
@@ -20,7 +20,8 @@ _QUANTITY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
 _PERCENT = re.compile(r"(\d{1,2}(?:\.\d+)?) ?%")
 
 Severity = Annotated[int, Field(ge=1, le=4)]
-Param = Annotated[FiniteFloat, Field(ge=-GREATEST, le=GREATEST)]
+PER_ASSET = "per asset"
+Param = Annotated[FiniteFloat, Field(ge=-GREATEST, le=GREATEST)] | Literal["per asset"]
 
 
 class _Form(BaseModel):
@@ -73,7 +74,7 @@ class Clear(_Form):
 class Quality(_Form):
     """A gap longer than ``max_gap`` between samples freezes timers; an input older than that is not good."""
 
-    max_gap: Annotated[Duration, Field(gt=timedelta(0))] = 5 * MINUTE
+    max_gap: LastingDuration = 5 * MINUTE
 
 
 class WorkOrder(_Form):
@@ -148,7 +149,7 @@ class RuleSettings(_Form):
         for alias, quantity in found.items():
             if not _ALIAS.fullmatch(alias) or alias in RESERVED:
                 raise ValueError(f'"{alias}" cannot be a name in an expression; use letters, digits and _')
-            if isinstance(quantity, str) and not _QUANTITY.fullmatch(quantity):
+            if isinstance(quantity, str) and quantity != PER_ASSET and not _QUANTITY.fullmatch(quantity):
                 raise ValueError(f'"{quantity}" is no quantity of an asset, such as "vib_rms"')
         return found
 
