@@ -71,3 +71,20 @@ def limit_for(statistic: Array, rate: float) -> float:
     log = np.log(np.maximum(statistic, 1e-12))
     sigmas = -NormalDist().inv_cdf(min(0.25, rate))
     return float(max(np.exp(log.mean() + sigmas * log.std()), 1.05 * statistic.max()))
+
+
+def independent(column: Array) -> float:
+    """How many independent samples ``column`` (k,) amounts to: k over its integrated autocorrelation time.
+
+    The sum over the autocorrelation stops where it falls below 0.05 (A. Sokal, "Monte Carlo Methods in Statistical
+    Mechanics", 1997, in spirit). NaN counts as the mean.
+    """
+    x = np.nan_to_num(column - np.nanmean(column))
+    variance = float(x @ x)
+    if variance <= 0:
+        return 1.0
+    spectrum = np.fft.rfft(x, 2 * len(x))
+    correlation = np.fft.irfft(spectrum * np.conj(spectrum))[1 : len(x) // 2] / variance
+    below = np.flatnonzero(correlation < 0.05)
+    reach = below[0] if len(below) else len(correlation)
+    return float(len(x) / (1.0 + 2.0 * correlation[:reach].sum()))

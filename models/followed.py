@@ -1,0 +1,109 @@
+"""Charts of a machine's signals against a slowly followed baseline: for commissioning that was short."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from models.calibrate import independent
+from models.promise import Array
+
+_SMOOTHING = 0.05
+_FOLLOWING = 0.01
+_TIGHT = 0.8  # ν^0.8: slow signals are trusted less than their degrees of freedom would say
+_LIMIT = 6.0
+_FREEZE = 0.7
+_LONE = 8.0  # sigmas: a jump this far counts from its second row on, so one wild reading is nothing
+_STEP = 2.0
+_NORM = 8.0
+_ARRAYS = ("centre", "scale", "unit", "freedom", "limit", "smooth", "base", "last", "beyond")
+
+
+class Followed:
+    """Each signal's EWMA against a baseline that follows it, as normal deviates, fused by an 8-norm.
+
+    A short commissioning knows a fast signal well and a slow one (a temperature) hardly: of n rows only n/τ are
+    independent (τ: integrated autocorrelation time, A. Sokal 1997). The spread of a smoothed value is taken with
+    that τ, and a deviation counts by Student's t with n/τ - 1 degrees of freedom, turned into a normal deviate
+    by D. L. Wallace's formula (Ann. Math. Stat. 30, 1959). So a slow signal has to go much further. The baseline
+    of a signal stands still while that signal is itself beyond 0.7 of the limit. Parameters were chosen on
+    ``skab`` and ``skab_shift`` of the development data, see docs/models.md.
+    """
+
+    def __init__(self, width: int) -> None:
+        self.centre, self.scale = np.zeros(width), np.ones(width)
+        self.unit, self.freedom = np.ones(width), np.ones(width)
+        self.limit = np.array(np.nan)
+        self.restart()
+
+    def restart(self) -> None:
+        """Forget what is remembered; the baseline stays where normal running was last seen."""
+        width = len(self.centre)
+        self.smooth = np.full(width, np.nan)
+        self.last = np.full(width, np.nan)
+        self.beyond = np.zeros(width, dtype=bool)
+        if not hasattr(self, "base"):
+            self.base = np.zeros(width)
+
+    def fit(self, rows: Array) -> None:
+        """Learn from ``rows`` (k, width); the limit comes from the last 30 %, replayed."""
+        self.centre, self.scale = np.nanmean(rows, axis=0), np.nanstd(rows, axis=0)
+        count = np.array([independent(column) for column in rows.T])
+        tau = len(rows) / count
+        variance = _SMOOTHING / (2 - _SMOOTHING) + _FOLLOWING / (2 - _FOLLOWING)
+        self.unit = np.sqrt(np.minimum(1.0, variance * tau))
+        self.freedom = np.maximum(count - 1.0, 1.0) ** _TIGHT
+        self.base = np.zeros(rows.shape[1])
+        self.restart()
+        self.limit = np.array(np.inf)
+        seen = np.empty(len(rows))
+        for i, row in enumerate(rows):
+            seen[i] = self._statistic(self._deviates(row))
+            self.follow()
+        held = seen[int(len(rows) * 0.7) :]
+        self.limit = np.array(max(held.mean() + 4 * held.std(), held.max(), _LIMIT))
+
+    def step(self, row: Array) -> float:
+        """The statistic over its limit after ``row`` (width,), NaN where missing."""
+        return float(self._statistic(self._deviates(row)) / self.limit)
+
+    def follow(self) -> None:
+        """Let the baselines follow the last row, but for signals that are themselves off."""
+        known = np.isfinite(self.last)
+        away = np.clip(np.where(known, self.last - self.base, 0.0), -_STEP, _STEP)
+        self.base = self.base + np.where(
+            np.abs(self._signed()) > _FREEZE * self.limit, 0.0, _FOLLOWING * away
+        )
+
+    def parts(self) -> tuple[Array, Array]:
+        """Each signal's share of the last statistic (unscaled) and its deviation in sigmas."""
+        signed = self._signed()
+        return np.abs(signed) ** _NORM, np.where(np.isfinite(self.smooth), self.smooth - self.base, 0.0)
+
+    def arrays(self) -> dict[str, Array]:
+        """Learned and remembered."""
+        return {name: np.asarray(getattr(self, name)) for name in _ARRAYS}
+
+    def take(self, arrays: dict[str, Array]) -> None:
+        """Take up what ``arrays`` gave."""
+        for name in _ARRAYS:
+            setattr(self, name, arrays[name])
+
+    def _deviates(self, row: Array) -> Array:
+        away = (row - self.centre) / self.scale
+        beyond = np.abs(away - self.base) > _LONE
+        away = np.where(beyond & ~self.beyond, self.base, away)
+        self.last, self.beyond = away, beyond
+        moved = self.smooth + _SMOOTHING * (away - self.smooth)
+        self.smooth = np.where(np.isfinite(away), np.where(np.isnan(self.smooth), away, moved), self.smooth)
+        return np.where(np.isfinite(away), self._signed(), 0.0)
+
+    def _signed(self) -> Array:
+        away = np.where(np.isfinite(self.smooth), self.smooth - self.base, 0.0) / self.unit
+        nu = self.freedom
+        return np.asarray(
+            np.sign(away) * (8 * nu + 1) / (8 * nu + 3) * np.sqrt(nu * np.log1p(away * away / nu))
+        )
+
+    @staticmethod
+    def _statistic(deviates: Array) -> float:
+        return float((np.abs(deviates) ** _NORM).sum() ** (1 / _NORM))
