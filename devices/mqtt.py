@@ -152,10 +152,11 @@ class MqttSource:
     def _is_down(self, error: BrokerError) -> bool:
         """One log line for each kind of reason in an outage, however long; is it one that takes a person?"""
         remedy = _REMEDIES.get(error.code or 0)
+        self._detail = f"{self._line.address} {'refuses us' if remedy else 'is away'}: {error}"
         if self._brief >= _CHASED:
             remedy = f"does another client have the client_id {self.client_id}?"
-        said = f"refuses us: {error}; {remedy}" if remedy else f"is away: {error}"
-        self._detail = f"{self._line.address} {said}"
+        if remedy:
+            self._detail += f"; {remedy}"
         self._failures += 1
         if remedy not in self._said:
             self._said.add(remedy)
@@ -165,34 +166,20 @@ class MqttSource:
 
 def promise(line: MqttLine, session: Session, product: str | None) -> str:
     """Whose promise ends where, as far as the broker tells."""
-    told = session.properties
-    asked = int(line.session_expiry.total_seconds())
+    told, asked = session.properties, int(line.session_expiry.total_seconds())
     kept = told.get("SessionExpiryInterval", asked)
-    hours = f"for {kept / 3600:.4g} h" if line.version == "5" else "for as long as its settings say"
-    if kept < asked and line.version == "5":
-        hours += f" ({asked / 3600:.4g} h were asked for)"
-    qos = (
-        ""
-        if told.get("MaximumQoS", 1)
-        else "; it takes part at QoS 0 only, so messages may be lost on the way"
-    )
+    while_away = f"for {kept / 3600:.4g} h" if line.version == "5" else "as long as its settings say"
+    if line.version == "5" and kept < asked:
+        while_away += f" ({asked / 3600:.4g} h were asked for)"
+    weak = "" if told.get("MaximumQoS", 1) else "; it serves QoS 0 only, so messages may be lost on the way"
     return (
-        f"{product or 'the broker'} at {line.address} (MQTT {line.version}) keeps messages {hours} while we are away, "
-        f"within its queue limits and if it persists; what we acknowledge is durable here{qos}"
+        f"{product or 'the broker'} at {line.address} (MQTT {line.version}) keeps messages {while_away} "
+        f"while we are away, within its queue limits and if it persists; what we acknowledge is durable here{weak}"
     )
 
 
-def open_mqtt(
-    name: str,
-    line: MqttLine,
-    devices: Mapping[str, MqttDevice],
-    clock: Time,
-    start: float,  # noqa: ARG001
+def open_broker(
+    name: str, line: MqttLine, devices: Mapping[str, MqttDevice], clock: Time, _start: float
 ) -> MqttSource:
-    """The source of a line of kind ``mqtt``; publishers have their own rhythm, so ``start`` means nothing."""
-    return MqttSource(name, line, devices, clock=clock)
-
-
-def open_broker(name: str, line: MqttLine, devices: Mapping[str, MqttDevice], clock: Time, _start: float) -> MqttSource:
     """The broker ``name`` with its devices; nothing is connected yet."""
     return MqttSource(name, line, devices, clock=clock)

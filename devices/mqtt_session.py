@@ -130,6 +130,7 @@ class Session:
         self._paho.manual_ack_set(True)
         self._paho.loop_read = self._read  # type: ignore[method-assign]
         self._paho.on_connect = self._noting_connack(self._paho.on_connect)
+        self._paho.on_socket_register_write = self._want_write
 
     def ack(self, packet_id: int) -> None:
         """Tell the broker that this message is ours now; those of one pass of the loop go out together."""
@@ -228,6 +229,14 @@ class Session:
         packet["command"], packet["remaining_length"] = kind, len(body)
         packet["packet"], packet["pos"] = bytearray(body), 0
         return self._paho._packet_handle()
+
+    def _want_write(self, client: Any, userdata: Any, sock: Any) -> None:  # noqa: ARG002
+        """Stands in for aiomqtt's, which asks for a writer even when the socket has been closed meanwhile."""
+        self._loop.call_soon_threadsafe(self._add_writer, sock)
+
+    def _add_writer(self, sock: Any) -> None:
+        if sock is self._paho.socket():
+            self._loop.add_writer(sock.fileno(), self._paho.loop_write)
 
     def _send_acks(self) -> None:
         acks, self._acks = self._acks, []

@@ -6,10 +6,15 @@ what to install; with ``CI=true`` a missing part fails instead. ``part("mosquitt
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import signal
+import socket
+import subprocess
+import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -69,3 +74,69 @@ def part() -> Callable[[str], Path]:
         return found
 
     return path
+
+
+class Broker:
+    """A real mosquitto on a free port of this machine; it can be stopped, killed and started again."""
+
+    def __init__(self, executable: Path, folder: Path, settings: str) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port: int = probe.getsockname()[1]
+        self.folder = folder
+        self._executable = executable
+        self._file = folder / "mosquitto.conf"
+        self._process: subprocess.Popen[bytes] | None = None
+        user = "user root\n" if os.geteuid() == 0 else ""
+        own = f"persistence_location {folder}/\nlog_dest file {folder}/mosquitto.log\n{user}"
+        self._file.write_text(own + settings.replace("@PORT@", str(self.port)))
+
+    def start(self) -> None:
+        """Start it and wait until it listens."""
+        self._process = subprocess.Popen([self._executable, "-c", self._file], stderr=subprocess.PIPE)
+        deadline = time.monotonic() + 10
+        while self._process.poll() is None and time.monotonic() < deadline:
+            with (
+                contextlib.suppress(ConnectionRefusedError),
+                socket.create_connection(("127.0.0.1", self.port)),
+            ):
+                return
+            time.sleep(0.01)
+        self.end(signal.SIGKILL)
+        log = self.folder / "mosquitto.log"
+        raise AssertionError(f"mosquitto did not start: {log.read_text() if log.exists() else 'no log'}")
+
+    def end(self, how: signal.Signals = signal.SIGTERM) -> None:
+        """Stop it (SIGTERM) or kill it (SIGKILL), and wait until it is gone."""
+        if self._process is not None:
+            self._process.send_signal(how)
+            self._process.communicate(timeout=10)
+            self._process = None
+
+
+OPEN_BROKER = """
+listener @PORT@ 127.0.0.1
+allow_anonymous true
+persistence true
+autosave_on_changes true
+autosave_interval 1
+max_queued_messages 100000
+max_inflight_messages 1000
+"""
+
+
+@pytest.fixture
+def broker(part: Callable[[str], Path], tmp_path: Path) -> Iterator[Callable[..., Broker]]:
+    """``broker()`` starts a mosquitto; ``broker(settings)`` one with other settings, ``@PORT@`` in them."""
+    started: list[Broker] = []
+
+    def start(settings: str = OPEN_BROKER) -> Broker:
+        folder = tmp_path / f"broker{len(started)}"
+        folder.mkdir()
+        started.append(Broker(part("mosquitto"), folder, settings))
+        started[-1].start()
+        return started[-1]
+
+    yield start
+    for each in started:
+        each.end(signal.SIGKILL)
