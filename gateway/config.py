@@ -340,7 +340,7 @@ class _Reader:
     def refused(self, form: type[BaseModel], item: Any, file: str, key: str) -> None:
         """One of pydantic's findings in our words."""
         path = ".".join([key, *map(str, item["loc"])])
-        kind, found, last = item["type"], _short(item["input"]), str((*item["loc"], "")[-2])
+        kind, found, last = item["type"], _short(item["input"]), str(item["loc"][-1] if item["loc"] else "")
         match kind:
             case "extra_forbidden":
                 known = {field.alias or name for name, field in form.model_fields.items()}
@@ -348,6 +348,7 @@ class _Reader:
             case "missing":
                 self.wrong(file, path, "nothing", "this key is needed")
             case "value_error":
+                found = "a contradiction" if isinstance(item["input"], dict) else found
                 self.wrong(file, path, found, str(item["ctx"]["error"]))
             case _ if kind.startswith("time_delta"):
                 self.wrong(

@@ -74,10 +74,9 @@ SLIPS = [
     ("devices.toml", 'kind = "modbus-tcp"', 'kind = "modbus"', ["line.plc.kind", "'modbus'", "modbus-tcp"]),
     ("devices.toml", 'line = "plc"', 'line = "plcc"', ["device.plc-1.line", "did you mean 'plc'?"]),
     ("devices.toml", 'type = "f32" }', 'type = "float" }', ["plc-1.points.pump-1/vib_rms.type", "'float'"]),
-    ("devices.toml", '"pump-1/vib_rms"', '"pump-1/vibration"', ["pump-1/vibration", "did you mean"]),
+    ("devices.toml", '"pump-1/vib_rms"', '"pump-1/vib_rmss"', ["pump-1/vib_rmss", "did you mean 'vib_rms'"]),
     ("devices.toml", '"pump-1/vib_rms"', '"pump-9/vib_rms"', ["no such asset", "did you mean 'pump-1'?"]),
     ("devices.toml", '"motor-1/vib_rms"', '"pump-1/vib_rms"', ["read by plc-1 too"]),
-    ("devices.toml", "[device.plc-1]", "[device.pump-1]", ["an asset has this name"]),
     ("rules.toml", "v > warn and", "v > wran and", ["rule.vibration", "wran"]),
     ("rules.toml", 'failure_mode = "VIB"', 'failure_mode = "SHAKE"', ["failure_mode", "SHAKE", "VIB"]),
     (
@@ -110,6 +109,13 @@ def test_a_slip_is_named_with_file_key_and_remedy(
     change(folder, file, old, new)
     said = mistakes(folder)
     assert any(line.startswith(file) and all(word in line for word in words) for line in said), said
+
+
+def test_a_device_is_not_named_like_an_asset(folder: Path) -> None:
+    path = folder / "devices.toml"
+    path.write_text(path.read_text().replace("device.plc-1", "device.pump-1"))
+    said = "devices.toml: device.pump-1: found 'pump-1'; an asset has this name; give the device another"
+    assert said in mistakes(folder)
 
 
 def test_all_mistakes_come_at_once(folder: Path) -> None:
