@@ -18,7 +18,7 @@ from devices.batch import describe
 from gateway.building import bound_rules, build_rules
 from gateway.config import Site, quantities
 from gateway.i18n import Language
-from gateway.store import Series, joined
+from gateway.store import Series
 from gateway.web import story
 from gateway.web.daemon import DaemonAwayError, TooManyListenersError
 from gateway.web.encode import sheet
@@ -134,28 +134,13 @@ def _deciding(tree: Tree) -> list[int]:
 
 
 @router.get("/api/series")
-async def series(
-    house: Hall, signal: Signals, start: Moment, end: Moment, points: Points = 600
-) -> dict[str, Any]:
+def series(house: Hall, signal: Signals, start: Moment, end: Moment, points: Points = 600) -> dict[str, Any]:
     """Each signal from ``start`` to before ``end``: its samples, or minimum, mean and maximum of equal spans.
 
     BAD samples are left out; ``quality`` is 0 where all was good. ``step`` is a span's length in ms, 0 for samples.
     """
-    found = await asyncio.gather(*(_series(house, name, start, end, points) for name in signal))
+    found = [house.store.series(name, start * MS, end * MS, points) for name in signal]
     return {"start": start, "end": end, "series": [_json(each) for each in found]}
-
-
-async def _series(house: House, signal: str, start: int, end: int, points: int) -> Series:
-    """What is stored, and what only the daemon has yet."""
-    stored = await run_in_threadpool(house.store.series, signal, start * MS, end * MS, points)
-    since = int(stored.time[-1]) + max(stored.step, 1) if len(stored) else start * MS
-    if since >= end * MS:
-        return stored
-    try:
-        newest = Series.from_json(await house.daemon.ask("tail", signal=signal, start=since))
-    except DaemonAwayError:
-        return stored
-    return joined(signal, [stored, newest.between(since, end * MS)]).at_most(points, start * MS, end * MS)
 
 
 def _json(found: Series) -> dict[str, Any]:
@@ -175,13 +160,13 @@ def _numbers(values: NDArray[np.float64]) -> list[float | None]:
 
 
 @router.get("/api/series.csv")
-async def series_csv(
+def series_csv(
     house: Hall, signal: Signals, start: Moment, end: Moment, points: Points = 600
 ) -> Response:
     """What a chart shows, for a spreadsheet."""
     rows: list[list[object]] = [["signal", "unit", "time", "min", "mean", "max", "quality"]]
     for name in signal:
-        found = _json(await _series(house, name, start, end, points))
+        found = _json(house.store.series(name, start * MS, end * MS, points))
         measure = signal_unit(house.site, name)
         columns = (found["time"], found["min"], found["mean"], found["max"], found["quality"])
         rows += [
