@@ -11,6 +11,7 @@ from devices.modbus_frame import Frame
 from devices.modbus_pdu import expected_size, is_reading
 from devices.wire import GLITCH, GarbledError, Opener, QuietWire, SilentError, Wire
 
+_ECHO = 0.1  # seconds in which an answer may come a second time
 _MBAP = struct.Struct(">HHHB")  # transaction, protocol 0, bytes that follow, unit
 
 
@@ -56,21 +57,30 @@ class TcpWire(Wire):
         """Take whole frames out of the stream; what nobody waits for is dropped and counted."""
         if self._rest:
             data = self._rest + data
+        answer = None
         while len(data) >= 8:
             transaction, protocol, length, unit_id = _MBAP.unpack_from(data)
             if protocol or not 3 <= length <= 254:
-                self._spoil(f"{self.where} does not speak Modbus TCP: {data[:8].hex(' ')}")
-                self.close()  # there is no finding the next frame in a stream without marks
+                self._hang_up(f"{self.where} does not speak Modbus TCP: {data[:8].hex(' ')}")
                 return
             if len(data) < length + 6:
                 break
-            answer, data = data[7 : length + 6], data[length + 6 :]
             if self._waiting is None or transaction != self._transaction or unit_id != self._unit_id:
                 self.counts["strangers"] += 1
             else:
-                self._last = time.monotonic()
-                self._settle(answer)
+                answer = data[7 : length + 6]
+            data = data[length + 6 :]
         self._rest = data
+        if answer is not None:
+            if data:
+                self._hang_up(f"{self.where} sends frames that overlap")
+                return
+            self._last = time.monotonic()
+            self._settle(answer)
+
+    def _hang_up(self, why: str) -> None:
+        self._spoil(why)
+        self.close()  # there is no finding the next frame in a stream without marks
 
 
 class Framing(Protocol):
@@ -102,16 +112,31 @@ class SharedWire(QuietWire):
         self._unit_id = 0
         self._code = 0
         self._size = 0
+        self._before = (b"", b"", 0.0)  # the last question, its answer, and when
 
     async def ask(self, unit_id: int, pdu: bytes, within: float, pause: float = 0.0) -> bytes:
-        """See ModbusWire. ``within`` counts from the end of the question, whatever the baud rate."""
+        """See ModbusWire. ``within`` counts from the end of the question, whatever the baud rate.
+
+        An answer that equals the one just before it may be that one again, so it is asked for once more.
+        """
         refuse_writing(pdu)
+        question = self._framing.wrap(unit_id, pdu)
+        characters = self._framing.characters(len(pdu)) + self._framing.characters(expected_size(pdu))
+        within += characters * self._char
+        asked, answered, when = self._before
+        answer = await self._answered(unit_id, pdu, question, within, pause)
+        if answer == answered and question != asked and self.sent_at - when < _ECHO:
+            self.counts["doubtful"] += 1
+            answer = await self._answered(unit_id, pdu, question, within, max(pause, _ECHO / 10))
+        self._before = (question, answer, time.monotonic())
+        return answer
+
+    async def _answered(
+        self, unit_id: int, pdu: bytes, question: bytes, within: float, pause: float
+    ) -> bytes:
         self._unit_id, self._code, self._size = unit_id, pdu[0], expected_size(pdu)
-        characters = self._framing.characters(len(pdu)) + self._framing.characters(self._size)
         try:
-            return await self._converse(
-                self._framing.wrap(unit_id, pdu), within + characters * self._char, pause
-            )
+            return await self._converse(question, within, pause)
         except SilentError:
             if not self._buffer:
                 raise
