@@ -7,10 +7,9 @@ All of it happens in the transaction of the alarm's transition. An episode is de
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
-from sqlalchemy import and_, case, func, insert, or_, select, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import and_, case, func, or_, select, update
 
 from ticketing import events, timers
 from ticketing.errors import FieldError
@@ -31,7 +30,6 @@ from ticketing.records import (
 from ticketing.tables import alarm as alarms
 from ticketing.tables import asset as assets
 from ticketing.tables import evidence, mute, rule_version, wo_alarm, wo_task, work_order
-from ticketing.tables import site as sites
 from ticketing.writing import Writing
 
 MIN_ACTIVE = {2: 10 * MINUTE, 3: MINUTE, 4: 0}  # where the rule says nothing; severity 1 opens no order
@@ -54,7 +52,7 @@ def fault_key(site: str, asset: str, failure_mode: str, rule_id: str, key: str) 
 def raised(tx: Writing, given: RaisedAlarm) -> Decision:
     """A new episode: keep it with its evidence, and decide."""
     known = tx.connection.execute(
-        select(alarms.c.decision).where(alarms.c.site == tx.site, alarms.c.episode == given.episode)
+        select(alarms.c.decision).where(tx.here(alarms, episode=given.episode))
     ).one_or_none()
     if known is not None:
         numbers = [order.number for order in tx.orders_of_alarm(given.episode)]
@@ -70,9 +68,9 @@ def severity_raised(tx: Writing, episode: str, severity: int, at: int, body: obj
     if severity <= before.severity:
         number = open_orders[0].number if open_orders else None
         return Decision("known", number, f"severity {severity} is not above {before.severity}")
-    here = (alarms.c.site == tx.site, alarms.c.episode == episode)
+    here = tx.here(alarms, episode=episode)
     ready = _earliest(before.ready_at, _ready(before.policy, severity, at))
-    tx.connection.execute(update(alarms).where(*here).values(severity=severity, ready_at=ready))
+    tx.connection.execute(update(alarms).where(here).values(severity=severity, ready_at=ready))
     if body is not None:
         _keep_evidence(tx, episode, severity, at, body)
     alarm = tx.alarm(episode)
@@ -88,8 +86,8 @@ def severity_raised(tx: Writing, episode: str, severity: int, at: int, body: obj
 
 def cleared(tx: Writing, episode: str, at: int) -> None:
     """Back to normal. It closes nothing, but lets the clocks of self-clearing and verifying run."""
-    here = (alarms.c.site == tx.site, alarms.c.episode == episode, alarms.c.cleared_at.is_(None))
-    if tx.connection.execute(update(alarms).where(*here).values(cleared_at=at)).rowcount == 0:
+    here = tx.here(alarms, episode=episode, cleared_at=None)
+    if tx.connection.execute(update(alarms).where(here).values(cleared_at=at)).rowcount == 0:
         return
     timers.stop(tx, "min_active", episode)
     for order in tx.orders_of_alarm(episode):
@@ -106,9 +104,8 @@ def cleared(tx: Writing, episode: str, at: int) -> None:
 def decide(tx: Writing, alarm: Alarm, at: int) -> Decision:
     """Ask the seven questions at time ``at`` and write the answer down beside the alarm."""
     decision = next(answer for question in QUESTIONS if (answer := question(tx, alarm, at)) is not None)
-    here = (alarms.c.site == tx.site, alarms.c.episode == alarm.episode)
     written = {"decision": decision.kind, "why": decision.why, "decided_at": at}
-    tx.connection.execute(update(alarms).where(*here).values(**written))
+    tx.connection.execute(update(alarms).where(tx.here(alarms, episode=alarm.episode)).values(**written))
     tx.decisions.append(decision)
     return decision
 
@@ -138,17 +135,10 @@ def already_open(tx: Writing, alarm: Alarm, at: int) -> Decision | None:
 
 def muted(tx: Writing, alarm: Alarm, at: int) -> Decision | None:
     """3. Called a false alarm before, and neither severity nor rule version changed: counted."""
-    here = and_(
-        mute.c.site == tx.site,
-        mute.c.fault_key == alarm.fault_key,
-        mute.c.rule_id == alarm.rule_id,
-        mute.c.rule_hash == alarm.rule_hash,
-        mute.c.severity >= alarm.severity,
-        mute.c.until > at,
-    )
-    found = tx.connection.execute(
-        update(mute).where(here).values(count=mute.c.count + 1).returning(mute.c.number)
-    ).one_or_none()
+    here = tx.here(mute, fault_key=alarm.fault_key, rule_id=alarm.rule_id, rule_hash=alarm.rule_hash)
+    holds = and_(here, mute.c.severity >= alarm.severity, mute.c.until > at)
+    counted = update(mute).where(holds).values(count=mute.c.count + 1).returning(mute.c.number)
+    found = tx.connection.execute(counted).one_or_none()
     return None if found is None else Decision("muted", None, f"called a false alarm on {found.number}")
 
 
@@ -156,9 +146,9 @@ def not_yet(tx: Writing, alarm: Alarm, at: int) -> Decision | None:
     """4. Too short or too seldom so far: wait; a timer asks again."""
     if alarm.ready_at is None:
         return Decision("waiting", None, f"severity {alarm.severity} opens no order")
-    count = _occurrences(tx, alarm, at)
-    if count < alarm.policy.occurrences:
-        return Decision("waiting", None, f"seen {count} of {alarm.policy.occurrences} times")
+    needed = alarm.policy.occurrences
+    if needed > 1 and (count := _occurrences(tx, alarm, at)) < needed:
+        return Decision("waiting", None, f"seen {count} of {needed} times")
     if at < alarm.ready_at:
         timers.start(tx, "min_active", alarm.episode, at=at, ms=alarm.ready_at - at)
         return Decision(
@@ -182,18 +172,14 @@ def flooding(tx: Writing, alarm: Alarm, at: int) -> Decision | None:
         select(func.count())
         .select_from(alarms)
         .where(
-            alarms.c.site == tx.site,
+            tx.here(alarms),
             alarms.c.decision.in_(["opened", "flood"]),
             alarms.c.decided_at > at - tx.policy.flood_window,
             alarms.c.decided_at <= at,
         )
     )
-    here = sites.c.site == tx.site
-    before = bool(tx.connection.scalar(select(sites.c.flooding).where(here)))
-    now = (count or 0) >= (tx.policy.flood_end if before else tx.policy.flood_start)
-    if now != before:
-        tx.connection.execute(update(sites).where(here).values(flooding=now))
-    if not now:
+    tx.flooding = (count or 0) >= (tx.policy.flood_end if tx.flooding else tx.policy.flood_start)
+    if not tx.flooding:
         return None
     order = attach(tx, _flood_order(tx, alarm, at), alarm, "flood", at)
     if order.state is State.RESOLVED:
@@ -243,12 +229,13 @@ QUESTIONS: tuple[Question, ...] = (only_recorded, already_open, muted, not_yet, 
 
 def attach(tx: Writing, order: Order, alarm: Alarm, relation: str, at: int) -> Order:
     """The alarm becomes part of the order's story, and may make it more urgent, never less."""
-    timers.stop(tx, "self_clear", order.number)
-    row = {"site": tx.site, "number": order.number, "episode": alarm.episode}
-    tx.connection.execute(insert(wo_alarm).values(**row, relation=relation, at=at))
+    if relation != "trigger":
+        timers.stop(tx, "self_clear", order.number)
+    tx.add(wo_alarm, number=order.number, episode=alarm.episode, relation=relation, at=at)
     columns = {"occurrence_count": order.occurrence_count + 1, **_urgency(tx, order, alarm, at)}
     fields = {"episode": alarm.episode, "relation": relation, "severity": alarm.severity}
-    return tx.change(order, at=at, actor=ENGINE, kind="occurrence", columns=columns, fields=fields)
+    order = tx.change(order, at=at, actor=ENGINE, kind="occurrence", columns=columns, fields=fields)
+    return replace(order, alarms=order.alarms + 1, alarms_active=order.alarms_active + alarm.active)
 
 
 def _urgency(tx: Writing, order: Order, alarm: Alarm, at: int) -> dict[str, int | None]:
@@ -280,10 +267,7 @@ def _occurrences(tx: Writing, alarm: Alarm, at: int) -> int:
         select(func.count())
         .select_from(alarms)
         .where(
-            alarms.c.site == tx.site,
-            alarms.c.fault_key == alarm.fault_key,
-            alarms.c.mode == "live",
-            alarms.c.suppression == "none",
+            tx.here(alarms, fault_key=alarm.fault_key, mode="live", suppression="none"),
             alarms.c.raised_at <= at,
             or_(alarms.c.raised_at > at - alarm.policy.window, alarms.c.episode == alarm.episode),
         )
@@ -303,7 +287,7 @@ def _earliest(*times: int | None) -> int | None:
 
 def _related_order(tx: Writing, alarm: Alarm, at: int) -> Order | None:
     here = tx.asset(alarm.asset)
-    siblings = select(assets.c.code).where(assets.c.site == tx.site, assets.c.parent == here.parent)
+    siblings = select(assets.c.code).where(tx.here(assets, parent=here.parent))
     related = [work_order.c.asset == here.code]
     if here.parent is not None:
         related += [work_order.c.asset == here.parent, work_order.c.asset.in_(siblings)]
@@ -311,8 +295,7 @@ def _related_order(tx: Writing, alarm: Alarm, at: int) -> Order | None:
     number = tx.connection.scalar(
         select(work_order.c.number)
         .where(
-            work_order.c.site == tx.site,
-            work_order.c.origin == "alarm",
+            tx.here(work_order, origin="alarm"),
             work_order.c.state.in_(STILL_TO_DO),
             work_order.c.opened_at >= alarm.raised_at - tx.policy.correlation_window,
             work_order.c.opened_at <= at,
@@ -348,9 +331,7 @@ def _earlier(tx: Writing, key: str, at: int) -> tuple[str | None, int]:
     """The last closed order of this fault, and how many were closed within the repeat window."""
     closed = tx.connection.execute(
         select(work_order.c.number, work_order.c.closed_at)
-        .where(
-            work_order.c.site == tx.site, work_order.c.fault_key == key, work_order.c.state == State.CLOSED
-        )
+        .where(tx.here(work_order, fault_key=key, state=State.CLOSED))
         .order_by(work_order.c.closed_at.desc(), work_order.c.number.desc())
     ).all()
     recent = [row for row in closed if row.closed_at > at - tx.policy.repeat_window]
@@ -365,21 +346,14 @@ def _add_root_cause_task(tx: Writing, order: Order) -> None:
         "kind": "text",
         "mandatory": True,
     }
-    tx.connection.execute(insert(wo_task).values(site=tx.site, number=order.number, **task))
+    tx.add(wo_task, number=order.number, **task)
     tx.record(order.number, at=order.opened_at, actor=ENGINE, kind="task_added", fields=task)
 
 
 def _keep(tx: Writing, given: RaisedAlarm) -> None:
     tx.asset(given.asset)  # unknown: NotFoundError before anything is written
-    version = {
-        "site": tx.site,
-        "rule_id": given.rule_id,
-        "sha256": given.rule_hash,
-        "body": given.rule_body,
-        "first_seen_at": given.at,
-    }
-    dialect = postgresql if tx.connection.dialect.name == "postgresql" else sqlite
-    tx.connection.execute(dialect.insert(rule_version).values(**version).on_conflict_do_nothing())
+    version = {"rule_id": given.rule_id, "sha256": given.rule_hash}
+    tx.add_once(rule_version, **version, body=given.rule_body, first_seen_at=given.at)
     key = fault_key(tx.site, given.asset, given.failure_mode, given.rule_id, given.policy.key)
     names = (
         "episode",
@@ -393,18 +367,16 @@ def _keep(tx: Writing, given: RaisedAlarm) -> None:
         "title_en",
     )
     row = {name: getattr(given, name) for name in (*names, "mode", "suppression", "from_model")}
-    tx.connection.execute(
-        insert(alarms).values(
-            site=tx.site,
-            fault_key=key,
-            raised_at=given.at,
-            policy=events.canonical(asdict(given.policy)),
-            decision=UNDECIDED,
-            why="",
-            decided_at=given.at,
-            ready_at=_ready(given.policy, given.severity, given.at),
-            **row,
-        )
+    tx.add(
+        alarms,
+        fault_key=key,
+        raised_at=given.at,
+        policy=events.canonical(asdict(given.policy)),
+        decision=UNDECIDED,
+        why="",
+        decided_at=given.at,
+        ready_at=_ready(given.policy, given.severity, given.at),
+        **row,
     )
     _keep_evidence(tx, given.episode, given.severity, given.at, given.evidence)
 
@@ -415,5 +387,4 @@ def _keep_evidence(tx: Writing, episode: str, severity: int, at: int, body: obje
         raise FieldError(
             ["evidence"], f"the evidence of {episode} is larger than {EVIDENCE_LIMIT // 1024} KiB"
         )
-    row = {"site": tx.site, "episode": episode, "severity": severity, "at": at}
-    tx.connection.execute(insert(evidence).values(sha256=events.sha256(text), body=text, **row))
+    tx.add(evidence, episode=episode, severity=severity, at=at, sha256=events.sha256(text), body=text)

@@ -75,8 +75,8 @@ def _revision(connection: Connection) -> str | None:
 
 
 def _upgrade(engine: Engine) -> None:
-    from alembic import command  # noqa: PLC0415  12 MB that only a change of schema needs
-    from alembic.config import Config  # noqa: PLC0415
+    from alembic import command  # 12 MB that only a change of schema needs
+    from alembic.config import Config
 
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))

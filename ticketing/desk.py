@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Self
 
-from sqlalchemy import Engine, Update, insert, select, update
+from sqlalchemy import Engine, Update, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from ticketing import auto_open, database, events, report, tick, timers
@@ -56,7 +56,9 @@ class Desk:
     def transaction(self) -> Iterator[Tx]:
         """What is written inside is committed at the end, or nothing is. One writer per site at a time."""
         with self._writing.connect() as connection, connection.begin():
-            yield Tx(connection, self.site, self.policy)
+            tx = Tx(connection, self.site, self.policy)
+            yield tx
+            tx.finish()
 
     @contextmanager
     def read(self) -> Iterator[Reading]:
@@ -85,10 +87,9 @@ class Tx(Writing):
 
     def save_state(self, name: str, cursor: int, blob: bytes) -> None:
         """Keep the judge's log position and state, in the transaction of the alarms it produced."""
-        row = {"site": self.site, "name": name, "cursor": cursor, "blob": blob}
-        changed = update(engine_state).where(engine_state.c.site == self.site, engine_state.c.name == name)
-        if self.connection.execute(changed.values(cursor=cursor, blob=blob)).rowcount == 0:
-            self.connection.execute(insert(engine_state).values(**row))
+        change = update(engine_state).where(self.here(engine_state, name=name))
+        if self.connection.execute(change.values(cursor=cursor, blob=blob)).rowcount == 0:
+            self.add(engine_state, name=name, cursor=cursor, blob=blob)
 
     def alarm_raised(self, alarm: RaisedAlarm) -> Decision:
         """An episode became active: keep it with its evidence and decide about an order. Idempotent."""
@@ -132,9 +133,8 @@ class Tx(Writing):
 
     def ack(self, episode: str, actor: Actor, at: int, note: str = "") -> Alarm:
         """A person has seen the alarm; the first one counts."""
-        here = (alarms.c.site == self.site, alarms.c.episode == episode, alarms.c.acked_at.is_(None))
-        acked = {"acked_at": at, "acked_by": actor.name, "ack_note": note}
-        self.connection.execute(update(alarms).where(*here).values(**acked))
+        first = update(alarms).where(self.here(alarms, episode=episode, acked_at=None))
+        self.connection.execute(first.values(acked_at=at, acked_by=actor.name, ack_note=note))
         return self.alarm(episode)
 
     def sync_assets(self, given: Iterable[Asset]) -> None:
@@ -145,11 +145,11 @@ class Tx(Writing):
             row = asdict(asset)
             row.pop("running")  # the machine says so itself
             if code not in present:
-                self.connection.execute(insert(assets).values(site=self.site, **row))
+                self.add(assets, **row)
             elif row != {name: value for name, value in asdict(present[code]).items() if name in row}:
                 self.connection.execute(self._asset(code).values(**row))
         for code in present.keys() - wanted.keys():
             self.connection.execute(self._asset(code).values(retired=True))
 
     def _asset(self, code: str) -> Update:
-        return update(assets).where(assets.c.site == self.site, assets.c.code == code)
+        return update(assets).where(self.here(assets, code=code))

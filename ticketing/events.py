@@ -9,9 +9,9 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, RowMapping, insert, select, update
+from sqlalchemy import Connection, RowMapping, select
 
 from ticketing.records import Actor
 from ticketing.tables import site, wo_event
@@ -38,21 +38,20 @@ class Chain:
     why: str = ""
 
 
-def append(
-    connection: Connection,
-    site_id: str,
-    *,
-    number: str,
-    at: int,
-    actor: Actor,
-    kind: str,
-    payload: Mapping[str, Any],
-) -> None:
-    """Add one line to the site's log; the caller's transaction holds the site's lock."""
-    head = connection.execute(select(site.c.head_seq, site.c.head_hash).where(site.c.site == site_id)).one()
+class Head(NamedTuple):
+    """The end of the chain, to which the next line is tied."""
+
+    seq: int = 0
+    hash: str = GENESIS
+
+
+def next_line(
+    head: Head, site_id: str, *, number: str, at: int, actor: Actor, kind: str, payload: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The row that follows ``head``."""
     line = {
         "site": site_id,
-        "seq": head.head_seq + 1,
+        "seq": head.seq + 1,
         "number": number,
         "at": at,
         "actor": actor.name,
@@ -60,10 +59,7 @@ def append(
         "type": kind,
         "payload": canonical(payload),
     }
-    digest = sha256(head.head_hash + canonical(line))
-    connection.execute(insert(wo_event).values(hash=digest, **line))
-    moved = update(site).where(site.c.site == site_id).values(head_seq=head.head_seq + 1, head_hash=digest)
-    connection.execute(moved)
+    return {**line, "hash": sha256(head.hash + canonical(line))}
 
 
 def check(connection: Connection, site_id: str) -> Chain:

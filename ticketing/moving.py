@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import delete, func, insert, select
+from sqlalchemy import delete, func, select
 
 from ticketing import timers
 from ticketing.fields import FIELDS
@@ -108,19 +108,15 @@ def _mute(tx: Writing, order: Order, at: int, days: int) -> None:
     seen = (
         select(alarm.c.rule_id, alarm.c.rule_hash, func.max(alarm.c.severity).label("severity"))
         .join(wo_alarm, (wo_alarm.c.site == alarm.c.site) & (wo_alarm.c.episode == alarm.c.episode))
-        .where(
-            wo_alarm.c.site == tx.site,
-            wo_alarm.c.number == order.number,
-            alarm.c.fault_key == order.fault_key,
-        )
+        .where(tx.here(wo_alarm, number=order.number), alarm.c.fault_key == order.fault_key)
         .group_by(alarm.c.rule_id, alarm.c.rule_hash)
         .order_by(func.max(alarm.c.raised_at))
     )
     for row in tx.connection.execute(seen).all():
-        key = {"site": tx.site, "fault_key": order.fault_key, "rule_id": row.rule_id}
-        tx.connection.execute(delete(mute).where(*(mute.c[name] == value for name, value in key.items())))
-        rest = {"rule_hash": row.rule_hash, "severity": row.severity, "number": order.number}
-        tx.connection.execute(insert(mute).values(**key, **rest, until=at + days * DAY, count=0))
+        key = {"fault_key": order.fault_key, "rule_id": row.rule_id}
+        tx.connection.execute(delete(mute).where(tx.here(mute, **key)))
+        what = {"rule_hash": row.rule_hash, "severity": row.severity, "number": order.number}
+        tx.add(mute, **key, **what, until=at + days * DAY, count=0)
 
 
 def _inspect_again(tx: Writing, order: Order, actor: Actor, at: int) -> None:

@@ -6,14 +6,25 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, RowMapping, Select, and_, func, or_, select
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    RowMapping,
+    Select,
+    Table,
+    TextClause,
+    and_,
+    bindparam,
+    func,
+    or_,
+    select,
+)
 
 from ticketing import events
 from ticketing.errors import NotFoundError
 from ticketing.moves import legal_moves
 from ticketing.policy import Policy
 from ticketing.records import (
-    OPEN_STATES,
     Actor,
     Alarm,
     Asset,
@@ -27,6 +38,7 @@ from ticketing.records import (
     Task,
 )
 from ticketing.tables import (
+    IS_OPEN,
     alarm,
     asset,
     engine_state,
@@ -39,253 +51,6 @@ from ticketing.tables import (
 )
 
 OPEN = "open"  # as a filter: every state that still asks for work
-is_open = work_order.c.state.in_(OPEN_STATES)
-
-
-class Reading:
-    """One consistent view of a site's desk, for as long as its transaction lasts."""
-
-    def __init__(self, connection: Connection, site: str, policy: Policy) -> None:
-        self.connection = connection
-        self.site = site
-        self.policy = policy
-
-    # Orders
-
-    def order(self, number: str) -> Order:
-        """The order as it stands; NotFoundError."""
-        found = self._orders(_order_select().where(self._is(number)))
-        if not found:
-            raise NotFoundError(f"there is no work order {number}")
-        return found[0]
-
-    def orders(
-        self,
-        *,
-        state: str | Iterable[str] | None = None,
-        asset: str | None = None,
-        priority: int | None = None,
-        assignee: str | None = None,
-        text: str | None = None,
-        limit: int = 50,
-        offset: int = 0,
-    ) -> list[Order]:
-        """Orders, the most urgent first, then the newest. ``state`` may be "open", one state or several."""
-        where = self._filter(state, asset, priority, assignee, text)
-        order_by = (work_order.c.priority, work_order.c.opened_at.desc(), work_order.c.number.desc())
-        return self._orders(_order_select().where(where).order_by(*order_by).limit(limit).offset(offset))
-
-    def count_orders(
-        self,
-        *,
-        state: str | Iterable[str] | None = None,
-        asset: str | None = None,
-        priority: int | None = None,
-        assignee: str | None = None,
-        text: str | None = None,
-    ) -> int:
-        """How many orders the same filter finds."""
-        where = self._filter(state, asset, priority, assignee, text)
-        return self.connection.scalar(select(func.count()).select_from(work_order).where(where)) or 0
-
-    def count_by_state(self) -> dict[State, int]:
-        """How many orders stand in each state, the empty ones too."""
-        counts = (
-            select(work_order.c.state, func.count())
-            .where(work_order.c.site == self.site)
-            .group_by(work_order.c.state)
-        )
-        found = {State(state): count for state, count in self.connection.execute(counts)}
-        return {state: found.get(state, 0) for state in State}
-
-    def open_order_for(self, fault_key: str) -> Order | None:
-        """The one open order of this fault key, if there is one."""
-        where = and_(work_order.c.fault_key == fault_key, is_open)
-        return next(iter(self._orders(_order_select().where(where))), None)
-
-    def legal_moves(self, number: str, actor: Actor) -> list[str]:
-        """The moves that ``actor`` could make now: the buttons."""
-        return legal_moves(self.order(number), actor)
-
-    def timeline(self, number: str) -> list[Event]:
-        """All that happened to the order, oldest first."""
-        rows = self.connection.execute(
-            select(wo_event)
-            .where(wo_event.c.site == self.site, wo_event.c.number == number)
-            .order_by(wo_event.c.seq)
-        )
-        return [_event(row) for row in rows.mappings()]
-
-    def evidence(self, number: str) -> list[Evidence]:
-        """Why the order's alarms were raised, oldest first."""
-        rows = self.connection.execute(
-            select(evidence, wo_alarm.c.relation)
-            .join(
-                wo_alarm, and_(wo_alarm.c.site == evidence.c.site, wo_alarm.c.episode == evidence.c.episode)
-            )
-            .where(wo_alarm.c.site == self.site, wo_alarm.c.number == number)
-            .order_by(evidence.c.at, evidence.c.episode, evidence.c.severity)
-        )
-        return [Evidence(r.episode, r.severity, r.at, r.relation, r.sha256, json.loads(r.body)) for r in rows]
-
-    def links(self, number: str) -> list[Link]:
-        """How this order hangs together with others, in both directions."""
-        rows = self.connection.execute(
-            select(wo_link.c.number, wo_link.c.kind, wo_link.c.other)
-            .where(wo_link.c.site == self.site, or_(wo_link.c.number == number, wo_link.c.other == number))
-            .order_by(wo_link.c.number, wo_link.c.kind, wo_link.c.other)
-        )
-        return [Link(*row) for row in rows]
-
-    def tasks(self, number: str) -> list[Task]:
-        """The order's check list."""
-        columns = [wo_task.c[name] for name in Task.__dataclass_fields__]
-        rows = self.connection.execute(
-            select(*columns)
-            .where(wo_task.c.site == self.site, wo_task.c.number == number)
-            .order_by(wo_task.c.seq)
-        )
-        return [Task(**row) for row in rows.mappings()]
-
-    # Alarms
-
-    def alarm(self, episode: str) -> Alarm:
-        """One alarm episode; NotFoundError."""
-        found = self._alarms(_alarm_select().where(alarm.c.site == self.site, alarm.c.episode == episode))
-        if not found:
-            raise NotFoundError(f"there is no alarm {episode}")
-        return found[0]
-
-    def alarms(
-        self,
-        *,
-        active: bool | None = None,
-        asset: str | None = None,
-        number: str | None = None,
-        limit: int = 50,
-        offset: int = 0,
-    ) -> list[Alarm]:
-        """Alarm episodes, the newest first; those of one order with ``number``."""
-        query = _alarm_select().where(alarm.c.site == self.site)
-        if active is not None:
-            query = query.where(alarm.c.cleared_at.is_(None) if active else alarm.c.cleared_at.is_not(None))
-        if asset is not None:
-            query = query.where(alarm.c.asset == asset)
-        if number is not None:
-            attached = select(wo_alarm.c.episode).where(
-                wo_alarm.c.site == self.site, wo_alarm.c.number == number
-            )
-            query = query.where(alarm.c.episode.in_(attached))
-        query = query.order_by(alarm.c.raised_at.desc(), alarm.c.episode).limit(limit).offset(offset)
-        return self._alarms(query)
-
-    def orders_of_alarm(self, episode: str) -> list[Order]:
-        """The orders that hold this alarm, the newest first; hardly ever more than one."""
-        holding = select(wo_alarm.c.number).where(wo_alarm.c.site == self.site, wo_alarm.c.episode == episode)
-        query = _order_select().where(work_order.c.site == self.site, work_order.c.number.in_(holding))
-        return self._orders(query.order_by(work_order.c.opened_at.desc(), work_order.c.number.desc()))
-
-    # Assets
-
-    def asset(self, code: str) -> Asset:
-        """One asset; NotFoundError."""
-        found = next((a for a in self._assets(asset.c.code == code)), None)
-        if found is None:
-            raise NotFoundError(f"there is no asset {code}")
-        return found
-
-    def assets(self, *, retired: bool = False) -> list[Asset]:
-        """The site's assets by code; the retired ones on request."""
-        return self._assets(*([] if retired else [asset.c.retired.is_(False)]))
-
-    def asset_history(self, code: str, *, limit: int = 100) -> list[Order]:
-        """The asset's service history: its orders, the newest first."""
-        query = _order_select().where(work_order.c.site == self.site, work_order.c.asset == code)
-        order_by = (work_order.c.opened_at.desc(), work_order.c.number.desc())
-        return self._orders(query.order_by(*order_by).limit(limit))
-
-    # The engine's own memory, and the whole
-
-    def load_state(self, name: str) -> EngineState | None:
-        """What ``save_state`` kept under this name."""
-        row = self.connection.execute(
-            select(engine_state.c.cursor, engine_state.c.blob).where(
-                engine_state.c.site == self.site, engine_state.c.name == name
-            )
-        ).one_or_none()
-        return None if row is None else EngineState(row.cursor, bytes(row.blob))
-
-    def verify(self) -> events.Chain:
-        """Check the hash chain of the site's whole history."""
-        return events.check(self.connection, self.site)
-
-    def export(self) -> str:
-        """All orders with their alarms, evidence hashes, links and history as canonical JSON.
-
-        The same input into an empty database gives the same bytes.
-        """
-        query = _order_select().where(work_order.c.site == self.site).order_by(work_order.c.number)
-        orders = [self._exported(row) for row in self.connection.execute(query).mappings().all()]
-        return events.canonical({"site": self.site, "orders": orders})
-
-    def _exported(self, row: RowMapping) -> dict[str, Any]:
-        number = row["number"]
-        return {
-            **{name: value for name, value in row.items() if name != "site"},
-            "evidence": [[e.episode, e.severity, e.at, e.relation, e.sha256] for e in self.evidence(number)],
-            "links": [[link.number, link.kind, link.other] for link in self.links(number)],
-            "events": [
-                {
-                    "seq": e.seq,
-                    "at": e.at,
-                    "actor": e.actor,
-                    "type": e.type,
-                    "payload": e.payload,
-                    "hash": e.hash,
-                }
-                for e in self.timeline(number)
-            ],
-        }
-
-    # How rows become values
-
-    def _is(self, number: str) -> ColumnElement[bool]:
-        return and_(work_order.c.site == self.site, work_order.c.number == number)
-
-    def _filter(
-        self,
-        state: str | Iterable[str] | None,
-        of_asset: str | None,
-        priority: int | None,
-        assignee: str | None,
-        text: str | None,
-    ) -> ColumnElement[bool]:
-        wanted = [work_order.c.site == self.site]
-        if state == OPEN:
-            wanted.append(is_open)
-        elif state is not None:
-            wanted.append(work_order.c.state.in_([state] if isinstance(state, str) else list(state)))
-        if of_asset is not None:
-            wanted.append(work_order.c.asset == of_asset)
-        if priority is not None:
-            wanted.append(work_order.c.priority == priority)
-        if assignee is not None:
-            wanted.append(work_order.c.assignee == assignee)
-        if text:
-            searched = (work_order.c.number, work_order.c.asset, work_order.c.title_zh, work_order.c.title_en)
-            wanted.append(or_(*(column.icontains(text, autoescape=True) for column in searched)))
-        return and_(*wanted)
-
-    def _orders(self, query: Select[Any]) -> list[Order]:
-        return [_order(row) for row in self.connection.execute(query).mappings()]
-
-    def _alarms(self, query: Select[Any]) -> list[Alarm]:
-        return [_alarm(row) for row in self.connection.execute(query).mappings()]
-
-    def _assets(self, *where: ColumnElement[bool]) -> list[Asset]:
-        columns = [asset.c[name] for name in Asset.__dataclass_fields__]
-        query = select(*columns).where(asset.c.site == self.site, *where).order_by(asset.c.code)
-        return [Asset(**row) for row in self.connection.execute(query).mappings()]
 
 
 def _order_select() -> Select[Any]:
@@ -314,12 +79,260 @@ def _order_select() -> Select[Any]:
     return select(*columns, alarms.label("alarms"), active.label("alarms_active"), tasks.label("open_tasks"))
 
 
+# Built once: composing a statement costs SQLAlchemy more than running it.
+ORDERS = _order_select()
+ORDER = ORDERS.where(work_order.c.site == bindparam("site"), work_order.c.number == bindparam("number"))
+OPEN_ORDER = ORDERS.where(work_order.c.fault_key == bindparam("fault_key"), IS_OPEN)
+ALARMS = select(*[alarm.c[name] for name in Alarm.__dataclass_fields__])
+ALARM = ALARMS.where(alarm.c.site == bindparam("site"), alarm.c.episode == bindparam("episode"))
+ASSETS = select(*[asset.c[name] for name in Asset.__dataclass_fields__])
+ASSET = ASSETS.where(asset.c.site == bindparam("site"), asset.c.code == bindparam("code"))
+
+
+class Reading:
+    """One consistent view of a site's desk, for as long as its transaction lasts."""
+
+    def __init__(self, connection: Connection, site: str, policy: Policy) -> None:
+        self.connection = connection
+        self.site = site
+        self.policy = policy
+
+    # Orders
+
+    def order(self, number: str) -> Order:
+        """The order as it stands; NotFoundError."""
+        row = self.connection.execute(ORDER, {"site": self.site, "number": number}).mappings().one_or_none()
+        if row is None:
+            raise NotFoundError(f"there is no work order {number}")
+        return _order(row)
+
+    def orders(
+        self,
+        *,
+        state: str | Iterable[str] | None = None,
+        asset: str | None = None,
+        priority: int | None = None,
+        assignee: str | None = None,
+        text: str | None = None,
+        limit: int = 50,
+        offset: int = 0,
+    ) -> list[Order]:
+        """Orders, the most urgent first, then the newest. ``state`` may be "open", one state or several."""
+        where = self._filter(state, asset, priority, assignee, text)
+        order_by = (work_order.c.priority, work_order.c.opened_at.desc(), work_order.c.number.desc())
+        page = select(work_order.c.number).where(where).order_by(*order_by).limit(limit).offset(offset)
+        numbers = self.connection.scalars(
+            page
+        ).all()  # first the page, then its facts: for 50, not for 12 000
+        found = self._orders(ORDERS.where(self.here(work_order), work_order.c.number.in_(numbers)))
+        return sorted(found, key=lambda order: numbers.index(order.number))
+
+    def count_orders(
+        self,
+        *,
+        state: str | Iterable[str] | None = None,
+        asset: str | None = None,
+        priority: int | None = None,
+        assignee: str | None = None,
+        text: str | None = None,
+    ) -> int:
+        """How many orders the same filter finds."""
+        where = self._filter(state, asset, priority, assignee, text)
+        return self.connection.scalar(select(func.count()).select_from(work_order).where(where)) or 0
+
+    def count_by_state(self) -> dict[State, int]:
+        """How many orders stand in each state, the empty ones too."""
+        counts = (
+            select(work_order.c.state, func.count())
+            .where(work_order.c.site == self.site)
+            .group_by(work_order.c.state)
+        )
+        found = {State(state): count for state, count in self.connection.execute(counts)}
+        return {state: found.get(state, 0) for state in State}
+
+    def open_order_for(self, fault_key: str) -> Order | None:
+        """The one open order of this fault key, if there is one."""
+        row = self.connection.execute(OPEN_ORDER, {"fault_key": fault_key}).mappings().one_or_none()
+        return None if row is None else _order(row)
+
+    def legal_moves(self, number: str, actor: Actor) -> list[str]:
+        """The moves that ``actor`` could make now: the buttons."""
+        return legal_moves(self.order(number), actor)
+
+    def timeline(self, number: str) -> list[Event]:
+        """All that happened to the order, oldest first."""
+        rows = self.connection.execute(
+            select(wo_event).where(self.here(wo_event, number=number)).order_by(wo_event.c.seq)
+        )
+        return [_event(row) for row in rows.mappings()]
+
+    def evidence(self, number: str) -> list[Evidence]:
+        """Why the order's alarms were raised, oldest first."""
+        rows = self.connection.execute(
+            select(evidence, wo_alarm.c.relation)
+            .join(
+                wo_alarm, and_(wo_alarm.c.site == evidence.c.site, wo_alarm.c.episode == evidence.c.episode)
+            )
+            .where(self.here(wo_alarm, number=number))
+            .order_by(evidence.c.at, evidence.c.episode, evidence.c.severity)
+        )
+        return [Evidence(r.episode, r.severity, r.at, r.relation, r.sha256, json.loads(r.body)) for r in rows]
+
+    def links(self, number: str) -> list[Link]:
+        """How this order hangs together with others, in both directions."""
+        rows = self.connection.execute(
+            select(wo_link.c.number, wo_link.c.kind, wo_link.c.other)
+            .where(wo_link.c.site == self.site, or_(wo_link.c.number == number, wo_link.c.other == number))
+            .order_by(wo_link.c.number, wo_link.c.kind, wo_link.c.other)
+        )
+        return [Link(*row) for row in rows]
+
+    def tasks(self, number: str) -> list[Task]:
+        """The order's check list."""
+        columns = [wo_task.c[name] for name in Task.__dataclass_fields__]
+        rows = self.connection.execute(
+            select(*columns).where(self.here(wo_task, number=number)).order_by(wo_task.c.seq)
+        )
+        return [Task(**row) for row in rows.mappings()]
+
+    # Alarms
+
+    def alarm(self, episode: str) -> Alarm:
+        """One alarm episode; NotFoundError."""
+        row = self.connection.execute(ALARM, {"site": self.site, "episode": episode}).mappings().one_or_none()
+        if row is None:
+            raise NotFoundError(f"there is no alarm {episode}")
+        return _alarm(row)
+
+    def alarms(
+        self,
+        *,
+        active: bool | None = None,
+        asset: str | None = None,
+        number: str | None = None,
+        limit: int = 50,
+        offset: int = 0,
+    ) -> list[Alarm]:
+        """Alarm episodes, the newest first; those of one order with ``number``."""
+        query = ALARMS.where(self.here(alarm))
+        if active is not None:
+            query = query.where(alarm.c.cleared_at.is_(None) if active else alarm.c.cleared_at.is_not(None))
+        if asset is not None:
+            query = query.where(alarm.c.asset == asset)
+        if number is not None:
+            attached = select(wo_alarm.c.episode).where(self.here(wo_alarm, number=number))
+            query = query.where(alarm.c.episode.in_(attached))
+        query = query.order_by(alarm.c.raised_at.desc(), alarm.c.episode).limit(limit).offset(offset)
+        return self._alarms(query)
+
+    def orders_of_alarm(self, episode: str) -> list[Order]:
+        """The orders that hold this alarm, the newest first; hardly ever more than one."""
+        holding = select(wo_alarm.c.number).where(self.here(wo_alarm, episode=episode))
+        query = ORDERS.where(work_order.c.site == self.site, work_order.c.number.in_(holding))
+        return self._orders(query.order_by(work_order.c.opened_at.desc(), work_order.c.number.desc()))
+
+    # Assets
+
+    def asset(self, code: str) -> Asset:
+        """One asset; NotFoundError."""
+        row = self.connection.execute(ASSET, {"site": self.site, "code": code}).mappings().one_or_none()
+        if row is None:
+            raise NotFoundError(f"there is no asset {code}")
+        return Asset(**row)
+
+    def assets(self, *, retired: bool = False) -> list[Asset]:
+        """The site's assets by code; the retired ones on request."""
+        query = ASSETS.where(self.here(asset)).order_by(asset.c.code)
+        if not retired:
+            query = query.where(asset.c.retired.is_(False))
+        return [Asset(**row) for row in self.connection.execute(query).mappings()]
+
+    def asset_history(self, code: str, *, limit: int = 100) -> list[Order]:
+        """The asset's service history: its orders, the newest first."""
+        query = ORDERS.where(self.here(work_order, asset=code))
+        order_by = (work_order.c.opened_at.desc(), work_order.c.number.desc())
+        return self._orders(query.order_by(*order_by).limit(limit))
+
+    # The engine's own memory, and the whole
+
+    def load_state(self, name: str) -> EngineState | None:
+        """What ``save_state`` kept under this name."""
+        row = self.connection.execute(
+            select(engine_state.c.cursor, engine_state.c.blob).where(self.here(engine_state, name=name))
+        ).one_or_none()
+        return None if row is None else EngineState(row.cursor, bytes(row.blob))
+
+    def verify(self) -> events.Chain:
+        """Check the hash chain of the site's whole history."""
+        return events.check(self.connection, self.site)
+
+    def export(self) -> str:
+        """All orders with their alarms, evidence hashes, links and history as canonical JSON.
+
+        The same input into an empty database gives the same bytes.
+        """
+        query = ORDERS.where(self.here(work_order)).order_by(work_order.c.number)
+        orders = [self._exported(row) for row in self.connection.execute(query).mappings().all()]
+        return events.canonical({"site": self.site, "orders": orders})
+
+    def _exported(self, row: RowMapping) -> dict[str, Any]:
+        number = row["number"]
+        return {
+            **{name: value for name, value in row.items() if name != "site"},
+            "evidence": [[e.episode, e.severity, e.at, e.relation, e.sha256] for e in self.evidence(number)],
+            "links": [[link.number, link.kind, link.other] for link in self.links(number)],
+            "events": [
+                {
+                    "seq": e.seq,
+                    "at": e.at,
+                    "actor": e.actor,
+                    "type": e.type,
+                    "payload": e.payload,
+                    "hash": e.hash,
+                }
+                for e in self.timeline(number)
+            ],
+        }
+
+    def here(self, table: Table, **key: Any) -> ColumnElement[bool]:
+        """The rows of this site that have these values."""
+        return and_(table.c.site == self.site, *(table.c[name] == value for name, value in key.items()))
+
+    # How rows become values
+
+    def _filter(
+        self,
+        state: str | Iterable[str] | None,
+        of_asset: str | None,
+        priority: int | None,
+        assignee: str | None,
+        text: str | None,
+    ) -> ColumnElement[bool]:
+        wanted: list[ColumnElement[bool] | TextClause] = [self.here(work_order)]
+        if state == OPEN:
+            wanted.append(IS_OPEN)
+        elif state is not None:
+            wanted.append(work_order.c.state.in_([state] if isinstance(state, str) else list(state)))
+        if of_asset is not None:
+            wanted.append(work_order.c.asset == of_asset)
+        if priority is not None:
+            wanted.append(work_order.c.priority == priority)
+        if assignee is not None:
+            wanted.append(work_order.c.assignee == assignee)
+        if text:
+            searched = (work_order.c.number, work_order.c.asset, work_order.c.title_zh, work_order.c.title_en)
+            wanted.append(or_(*(column.icontains(text, autoescape=True) for column in searched)))
+        return and_(*wanted)
+
+    def _orders(self, query: Select[Any]) -> list[Order]:
+        return [_order(row) for row in self.connection.execute(query).mappings()]
+
+    def _alarms(self, query: Select[Any]) -> list[Alarm]:
+        return [_alarm(row) for row in self.connection.execute(query).mappings()]
+
+
 def _order(row: RowMapping) -> Order:
     return Order(**{**row, "state": State(row["state"])})
-
-
-def _alarm_select() -> Select[Any]:
-    return select(*[alarm.c[name] for name in Alarm.__dataclass_fields__])
 
 
 def _alarm(row: RowMapping) -> Alarm:

@@ -29,7 +29,7 @@ def open_order(
 ) -> Order:
     """A new order from a person; the same ``key`` again (a phone's offline queue) gives the same order."""
     source = f"report:{actor.name}:{key}" if key else f"report:{actor.name}:{asset}:{at}"
-    sent = select(work_order.c.number).where(work_order.c.site == tx.site, work_order.c.source == source)
+    sent = select(work_order.c.number).where(tx.here(work_order, source=source))
     if (number := tx.connection.scalar(sent)) is not None:
         return tx.order(number)
     if not title.strip():

@@ -201,19 +201,24 @@ work_order = Table(
     ),
     CheckConstraint("priority BETWEEN 1 AND 4", name="priority"),
     CheckConstraint("stars BETWEEN 1 AND 5", name="stars"),
-    Index("work_order_by_state", "site", "state", "priority", "opened_at"),
+    Index("work_order_by_state", "site", "state", "opened_at"),
+    Index("work_order_by_urgency", "site", "priority", text("opened_at DESC"), text("number DESC")),
     Index("work_order_by_asset", "site", "asset", "opened_at"),
     Index("work_order_by_opening", "site", "opened_at"),
 )
 
 # The key holds the site already (it is hashed in), so the index is as narrow as it can be.
+STILL_OPEN = "state NOT IN ('closed', 'cancelled')"
 Index(
     "one_open_work_order",
     work_order.c.fault_key,
     unique=True,
-    sqlite_where=text("state NOT IN ('closed', 'cancelled')"),
-    postgresql_where=text("state NOT IN ('closed', 'cancelled')"),
+    sqlite_where=text(STILL_OPEN),
+    postgresql_where=text(STILL_OPEN),
 )
+
+# Word for word the index's condition, or SQLite would not use it.
+IS_OPEN = text(f"work_order.{STILL_OPEN}")
 
 wo_alarm = Table(
     "wo_alarm",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from sqlalchemy import delete, insert, null, select, update
+from sqlalchemy import bindparam, delete, null, select, update
 
 from ticketing.tables import asset as assets
 from ticketing.tables import timer
@@ -22,29 +22,30 @@ class Due(NamedTuple):
     subject: str
 
 
+NEXT_DUE = (
+    select(timer.c.due_at, timer.c.kind, timer.c.subject)
+    .where(timer.c.site == bindparam("site"), timer.c.due_at <= bindparam("now"))
+    .order_by(timer.c.due_at, timer.c.kind, timer.c.subject)
+    .limit(1)
+)
+
+
 def start(tx: Writing, kind: str, subject: str, *, at: int, ms: int, asset: str | None = None) -> None:
     """(Re)start a timer: due ``ms`` after ``at``, in running time of ``asset`` if one is given."""
     stop(tx, kind, subject)
     stands = asset is not None and tx.asset(asset).running is False
     due, left = (None, ms) if stands else (at + ms, None)
-    row = {"site": tx.site, "kind": kind, "subject": subject, "asset": asset, "due_at": due, "left_ms": left}
-    tx.connection.execute(insert(timer).values(**row))
+    tx.add(timer, kind=kind, subject=subject, asset=asset, due_at=due, left_ms=left)
 
 
 def stop(tx: Writing, kind: str, subject: str) -> None:
     """Forget a timer, if there is one."""
-    here = (timer.c.site == tx.site, timer.c.kind == kind, timer.c.subject == subject)
-    tx.connection.execute(delete(timer).where(*here))
+    tx.connection.execute(delete(timer).where(tx.here(timer, kind=kind, subject=subject)))
 
 
 def pop_due(tx: Writing, now: int) -> Due | None:
     """The next timer that fell due by ``now``, taken away; the earliest first."""
-    row = tx.connection.execute(
-        select(timer.c.due_at, timer.c.kind, timer.c.subject)
-        .where(timer.c.site == tx.site, timer.c.due_at <= now)
-        .order_by(timer.c.due_at, timer.c.kind, timer.c.subject)
-        .limit(1)
-    ).one_or_none()
+    row = tx.connection.execute(NEXT_DUE, {"site": tx.site, "now": now}).one_or_none()
     if row is None:
         return None
     stop(tx, row.kind, row.subject)
@@ -55,13 +56,12 @@ def machine_runs(tx: Writing, asset: str, at: int, *, running: bool) -> None:
     """The machine started or stopped: its running-time timers go on or stand still."""
     if tx.asset(asset).running is running:
         return
-    here = (timer.c.site == tx.site, timer.c.asset == asset)
+    here = tx.here(timer, asset=asset)
     if running:
-        change = update(timer).where(*here, timer.c.due_at.is_(None))
+        change = update(timer).where(here, timer.c.due_at.is_(None))
         change = change.values(due_at=at + timer.c.left_ms, left_ms=null())
     else:
-        change = update(timer).where(*here, timer.c.due_at.is_not(None))
+        change = update(timer).where(here, timer.c.due_at.is_not(None))
         change = change.values(left_ms=timer.c.due_at - at, due_at=null())
     tx.connection.execute(change)
-    mine = (assets.c.site == tx.site, assets.c.code == asset)
-    tx.connection.execute(update(assets).where(*mine).values(running=running))
+    tx.connection.execute(update(assets).where(tx.here(assets, code=asset)).values(running=running))
