@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from fastapi import APIRouter, Query, Request, Response
 from numpy.typing import NDArray
+from pydantic import Field
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import StreamingResponse
 
@@ -32,8 +33,8 @@ RANGES = {"15m": 900, "1h": 3_600, "24h": 86_400, "7d": 604_800}  # s
 HEARTBEAT = 15.0  # s; a silent stream is cut by proxies
 MS = 1_000_000  # ns
 
-Signal = Annotated[str, Query(pattern=r"^[^\s/]{1,64}/[^\s/]{1,64}$")]
-Signals = Annotated[list[str], Query(max_length=32)]
+SignalName = Annotated[str, Field(pattern=r"^[^\s/]{1,64}/[^\s/]{1,64}$")]
+Signals = Annotated[list[SignalName], Query(min_length=1, max_length=32)]
 Moment = Annotated[int, Query(ge=0, le=8_000_000_000_000, description="UTC in ms")]
 Points = Annotated[int, Query(ge=2, le=4_000)]
 
@@ -160,9 +161,7 @@ def _numbers(values: NDArray[np.float64]) -> list[float | None]:
 
 
 @router.get("/api/series.csv")
-def series_csv(
-    house: Hall, signal: Signals, start: Moment, end: Moment, points: Points = 600
-) -> Response:
+def series_csv(house: Hall, signal: Signals, start: Moment, end: Moment, points: Points = 600) -> Response:
     """What a chart shows, for a spreadsheet."""
     rows: list[list[object]] = [["signal", "unit", "time", "min", "mean", "max", "quality"]]
     for name in signal:

@@ -53,7 +53,7 @@ def refusal(error: Exception, language: Language) -> str:
             names = _(", ").join(i18n.term(language, "field", name) for name in error.fields)
             text = _("Please check: %(fields)s. Nothing was changed.", fields=names)
         case RequestValidationError():
-            names = _(", ").join(sorted({str(found["loc"][-1]) for found in error.errors()}))
+            names = _(", ").join(sorted({".".join(map(str, found["loc"][1:2])) for found in error.errors()}))
             text = _("The address or the data is not as it should be: %(fields)s.", fields=names)
         case DaemonAwayError():
             text = _(

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import threading
-from collections.abc import Coroutine, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import uvicorn
@@ -61,37 +59,17 @@ def history(tmp_path_factory: pytest.TempPathFactory, site: Site) -> Iterator[Hi
     opened.close()
 
 
-@contextlib.contextmanager
-def in_a_loop_of_its_own(work: Coroutine[Any, Any, None]) -> Iterator[None]:
-    """Run the coroutine in a thread until the block ends."""
-    loop = asyncio.new_event_loop()
-    task = loop.create_task(work)
-
-    def run() -> None:
-        try:
-            with contextlib.suppress(asyncio.CancelledError):
-                loop.run_until_complete(task)
-        finally:
-            loop.run_until_complete(loop.shutdown_asyncgens())
-            loop.close()
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    try:
-        yield
-    finally:
-        loop.call_soon_threadsafe(task.cancel)
-        thread.join(10)
-
-
 @pytest.fixture
 def daemon(tmp_path: Path, site: Site) -> Iterator[FakePlant]:
     """A daemon that answers."""
     plant = FakePlant(site, tmp_path / "control.sock")
     ready = threading.Event()
-    with in_a_loop_of_its_own(plant.serve(ready)):
-        assert ready.wait(10)
-        yield plant
+    thread = threading.Thread(target=lambda: asyncio.run(plant.serve(ready)))
+    thread.start()
+    assert ready.wait(20)
+    yield plant
+    plant.stop()
+    thread.join(20)
 
 
 @pytest.fixture

@@ -312,6 +312,12 @@ class FakePlant:
         self.site, self.path = site, path
         self.report = health(site)
         self.demo: dict[str, Any] = {}
+        self.watchers = 0
+        self._stop = threading.Event()
+
+    def stop(self) -> None:
+        """Go away; the socket with it."""
+        self._stop.set()
 
     def live(self) -> dict[str, Any]:
         """A value of each signal: one is lost, one came late."""
@@ -339,9 +345,13 @@ class FakePlant:
             return "watchkeeper_ok 1.0\n"
 
         async def watch(_: dict[str, Any]) -> AsyncIterator[Any]:
-            while True:
-                yield self.live()
-                await asyncio.sleep(0.5)
+            self.watchers += 1
+            try:
+                while not self._stop.is_set():
+                    yield self.live()
+                    await asyncio.sleep(0.2)
+            finally:
+                self.watchers -= 1
 
         server = ControlServer(
             self.path, dict.fromkeys(("live", "health", "metrics", "demo"), answer), {"watch": watch}
@@ -350,4 +360,6 @@ class FakePlant:
         while not self.path.exists():
             await asyncio.sleep(0.01)
         ready.set()
-        await serving
+        while not self._stop.is_set():
+            await asyncio.sleep(0.02)
+        serving.cancel()

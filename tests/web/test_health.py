@@ -1,0 +1,40 @@
+"""What the gateway says about itself."""
+
+from __future__ import annotations
+
+from starlette.testclient import TestClient
+
+from gateway.config import Site
+from tests.web.scene import FakePlant, health
+
+
+def test_all_is_well(client: TestClient, daemon: FakePlant) -> None:
+    page = client.get("/health").text
+    assert "一切正常" in page
+    assert "Modbus RTU" in page
+    assert client.get("/api/health").json()["ok"] is True
+
+
+def test_what_is_wrong_is_said_with_what_to_do(client: TestClient, daemon: FakePlant, site: Site) -> None:
+    store = {"connected": False, "lag": 95.0, "detail": "connection refused", "kind": "influxdb"}
+    daemon.report = health(site, store=store)
+    page = client.get("/health").text
+    assert "存储离线：connection refused" in page
+    assert "请检查存储的地址、服务和凭据" in page
+    assert client.get("/api/health").status_code == 503
+
+
+def test_a_daemon_that_is_away_is_said_so(client: TestClient) -> None:
+    page = client.get("/health").text
+    assert "网关无应答" in page
+    assert "journalctl" in page
+    answer = client.get("/api/health")
+    assert answer.status_code == 503
+    assert answer.json()["problems"][0]["what"] == "Gateway is away"
+    assert client.get("/metrics").status_code == 503
+
+
+def test_metrics_are_the_daemons_own(client: TestClient, daemon: FakePlant) -> None:
+    answer = client.get("/metrics")
+    assert answer.text == "watchkeeper_ok 1.0\n"
+    assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
