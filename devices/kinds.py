@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from devices import instrument, modbus, mqtt
 from devices.line import Time
+from devices.serial_line import SerialLine
 from devices.settings import DeviceSettings, LineSettings
 from devices.source import Source
 
-__all__ = ["KINDS", "DeviceSettings", "Kind", "LineSettings", "open_sources"]
+__all__ = ["KINDS", "Clash", "DeviceSettings", "Kind", "LineSettings", "clashes", "open_sources"]
 
 _GOLDEN = 0.6180339887498949
 
@@ -33,6 +35,59 @@ KINDS: dict[str, Kind] = {
     "mqtt": Kind(mqtt.MqttLine, mqtt.MqttDevice, mqtt.open_broker),
     "tcp-ascii": Kind(instrument.TcpAsciiLine, instrument.InstrumentDevice, instrument.open_line),
 }
+
+
+class Clash(NamedTuple):
+    """Settings that are right one by one and cannot live together."""
+
+    key: str
+    found: str
+    wanted: str
+
+
+def clashes(lines: Mapping[str, LineSettings], devices: Mapping[str, DeviceSettings]) -> list[Clash]:
+    """What cannot work on these lines, told before anything opens."""
+    found: list[Clash] = []
+    ports: dict[str, str] = {}
+    for name, line in lines.items():
+        here = {device: settings for device, settings in devices.items() if settings.line == name}
+        if isinstance(line, SerialLine):
+            first = ports.setdefault(line.port, name)
+            if first != name:
+                found.append(
+                    Clash(f"line.{name}.port", f"{line.port}, which is line {first}", "one line per port")
+                )
+        found += _overload(name, line, here)
+        found += _listeners(here)
+    return found
+
+
+def _overload(name: str, line: LineSettings, devices: Mapping[str, DeviceSettings]) -> list[Clash]:
+    units = {device: s for device, s in devices.items() if isinstance(s, modbus.ModbusDevice)}
+    load = modbus.line_load(line, units)
+    total = sum(load.values())
+    if total <= 1:
+        return []
+    most = max(load, key=load.__getitem__)
+    return [
+        Clash(
+            f"line.{name}",
+            f"{total:.0%} of the line's time is asked for, most by {most} ({load[most]:.0%})",
+            "longer periods, a higher baud rate or fewer points would do",
+        )
+    ]
+
+
+def _listeners(devices: Mapping[str, DeviceSettings]) -> list[Clash]:
+    silent = [
+        n for n, s in devices.items() if isinstance(s, instrument.InstrumentDevice) and s.request is None
+    ]
+    if not silent or len(devices) == 1:
+        return []
+    found = f"no request, and the line has {len(devices)} devices"
+    return [
+        Clash(f"device.{name}.request", found, "give each a request, or this one a line") for name in silent
+    ]
 
 
 def open_sources(

@@ -7,11 +7,12 @@ import logging
 import time
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from functools import cache, lru_cache
 from itertools import pairwise
 from typing import Annotated, Literal
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from devices.batch import signal_set
 from devices.line import Line, Reading, Time
@@ -86,18 +87,28 @@ class ModbusPoint(Scaled):
         return self
 
     def register(self) -> Register:
-        """The point as the decoder takes it."""
-        return Register(
-            address=self.address,
-            type=self.type or ("bit" if self.table in BIT_TABLES else "u16"),
-            table=self.table,
-            order=self.order,
-            bit=self.bit or 0,
-            scale=self.scale,
-            offset=self.offset,
-            sentinel=self.sentinel,
-            range=self.range,
-        )
+        """The point as the decoder takes it; equal points share one."""
+        return _register(self)
+
+
+@cache
+def _register(point: ModbusPoint) -> Register:
+    return Register(
+        address=point.address,
+        type=point.type or ("bit" if point.table in BIT_TABLES else "u16"),
+        table=point.table,
+        order=point.order,
+        bit=point.bit or 0,
+        scale=point.scale,
+        offset=point.offset,
+        sentinel=point.sentinel,
+        range=point.range,
+    )
+
+
+@cache
+def _same(point: ModbusPoint) -> ModbusPoint:
+    return point
 
 
 class ModbusDevice(DeviceSettings):
@@ -110,6 +121,12 @@ class ModbusDevice(DeviceSettings):
     turn_around: NotNegative = timedelta()
     max_registers: int = Field(default=MOST_REGISTERS, ge=1, le=MOST_REGISTERS)
     points: Annotated[dict[PointName, ModbusPoint], Field(min_length=1)]
+
+    @field_validator("points", mode="after")
+    @classmethod
+    def _share(cls, points: dict[str, ModbusPoint]) -> dict[str, ModbusPoint]:
+        """A thousand devices of one type hold their map once."""
+        return {name: _same(point) for name, point in points.items()}
 
     @model_validator(mode="after")
     def _points_stand_apart(self) -> ModbusDevice:
@@ -193,7 +210,7 @@ class ModbusPoll:
         self.signals = signal_set(unit.name, (*points, f"{unit.name}/online"))
         self.period = period
         self._unit = unit
-        self._registers = tuple(points.values())
+        self._registers = _shared(tuple(points.values()))
         self._line_cost, self._limit = cost, limit
         self._learned: Learned | None = None  # most devices refuse nothing
         self._ask_again = 0.0
@@ -258,6 +275,11 @@ class ModbusPoll:
     def _compile(self, blocks: Sequence[Block]) -> None:
         self._questions = [Question(block) for block in blocks]
         self._decoder = compile_decoder(self._registers, tuple(blocks))
+
+
+@lru_cache(maxsize=1024)
+def _shared(registers: tuple[Register, ...]) -> tuple[Register, ...]:
+    return registers
 
 
 def open_tcp(
