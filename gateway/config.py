@@ -314,7 +314,7 @@ class _Reader:
                 os.environ.get(value["env"]), file, key, f"environment variable {value['env']} unset"
             )
         if set(value) == {"file"} and isinstance(value["file"], str):
-            path = self.folder / value["file"]
+            path = self.folder / os.path.expandvars(value["file"])  # $CREDENTIALS_DIRECTORY is systemd's
             text = path.read_text(encoding="utf-8").strip() if path.is_file() else None
             return self.secret(text, file, key, f"no file {path}")
         return {name: self.resolve(item, file, f"{key}.{name}") for name, item in value.items()}

@@ -125,12 +125,16 @@ def test_all_mistakes_come_at_once(folder: Path) -> None:
     assert len(mistakes(folder)) == 3
 
 
-def test_a_secret_comes_from_a_file_or_the_environment(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("file", ["secret", "$CREDENTIALS_DIRECTORY/secret"])
+def test_a_secret_comes_from_a_file_or_the_environment(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, file: str
+) -> None:
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(folder))
     (folder / "secret").write_text("s3cret\n")
     path = folder / "site.toml"
     head, _, rest = path.read_text().partition("[store]")
     store = ['[store]\nkind = "influxdb"', 'url = "http://127.0.0.1:8086"', 'database = "plant"']
-    secrets = ['password = { file = "secret" }', 'token = { env = "WK_TOKEN" }']
+    secrets = [f'password = {{ file = "{file}" }}', 'token = { env = "WK_TOKEN" }']
     path.write_text("\n".join([head, *store, *secrets, "[web]" + rest.partition("[web]")[2]]))
     monkeypatch.setenv("WK_TOKEN", "t0ken")
     store_settings = load_site(folder).store
