@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import os
 import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
@@ -25,7 +26,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
-from pydantic import Field, model_validator
+from pydantic import Field, SecretStr, model_validator
 
 from devices.batch import DeviceError
 from devices.mqtt_packets import PUBLISH, Message, PacketReader, ProtocolError, message, pubacks
@@ -56,7 +57,10 @@ class MqttLine(LineSettings):
         "watchkeeper-<host name>-<line> if absent",
     )
     username: str | None = None
-    password_file: Path | None = None
+    password: SecretStr | None = None
+    password_file: Path | None = Field(
+        default=None, description="read anew for each connection; absolute, or $CREDENTIALS_DIRECTORY/…"
+    )
     tls: bool = Field(
         default=False, description="trust the system's authorities; ca_file or cert_file imply it"
     )
@@ -82,8 +86,10 @@ class MqttLine(LineSettings):
     def _whole(self) -> MqttLine:
         if (self.cert_file is None) != (self.key_file is None):
             raise ValueError("cert_file and key_file go together")
-        if self.password_file and not self.username:
-            raise ValueError("password_file needs username")
+        if self.password and self.password_file:
+            raise ValueError("say password or password_file, not both")
+        if (self.password or self.password_file) and not self.username:
+            raise ValueError("a password needs a username")
         return self
 
     @property
@@ -292,19 +298,25 @@ def _lasting(line: MqttLine) -> dict[str, Any]:
     return {"clean_start": False, "properties": properties}
 
 
+def _password(line: MqttLine) -> str | None:
+    if line.password_file:
+        return Path(os.path.expandvars(line.password_file)).read_text().strip()
+    return line.password.get_secret_value() if line.password else None
+
+
 def _secrets(line: MqttLine) -> tuple[str | None, ssl.SSLContext | None]:
     """Password and TLS context, read from their files each time: whoever renews them need not restart us."""
     try:
-        password = line.password_file.read_text().strip() if line.password_file else None
+        password = _password(line)
         if not line.secured:
             return password, None
         context = ssl.create_default_context(cafile=line.ca_file)
         if line.cert_file and line.key_file:
             context.load_cert_chain(line.cert_file, line.key_file)
-    except OSError as error:
+    except (OSError, UnicodeDecodeError) as error:
         files = [line.password_file, line.ca_file, line.cert_file, line.key_file]
-        named = error.filename or ", ".join(str(file) for file in files if file)
-        raise BrokerError(f"cannot use {named}: {error.strerror or error}") from error
+        named = getattr(error, "filename", None) or ", ".join(str(file) for file in files if file)
+        raise BrokerError(f"cannot use {named}: {getattr(error, 'strerror', None) or error}") from error
     return password, context
 
 
