@@ -22,6 +22,7 @@ EXCEPTIONS: Final = {
     10: "gateway path unavailable",
     11: "gateway target did not respond",
 }
+LONGEST: Final = 253  # bytes of a PDU
 _QUESTION = struct.Struct(">BHH")
 
 
@@ -62,7 +63,7 @@ def is_reading(pdu: bytes) -> bool:
 def expected_size(pdu: bytes) -> int:
     """Bytes of the answer PDU to this question, at most."""
     if pdu[0] > 4:
-        return 253
+        return LONGEST
     count = int.from_bytes(pdu[3:5])
     return 2 + ((count + 7) // 8 if pdu[0] < 3 else 2 * count)
 
@@ -75,7 +76,7 @@ def answer_size(start: bytes | bytearray | memoryview) -> int | None:
     if code & 0x80:
         return 2
     if 1 <= code <= 4:
-        return 2 + start[1]
+        return 2 + start[1] if start[1] <= LONGEST - 2 else 0
     return _identification_size(start) if code == 0x2B and start[1] == 0x0E else 0
 
 
@@ -87,6 +88,8 @@ def _identification_size(start: bytes | bytearray | memoryview) -> int | None:
         if len(start) < size + 2:
             return None
         size += 2 + start[size + 1]
+        if size > LONGEST:
+            return 0
     return size
 
 
