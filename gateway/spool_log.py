@@ -17,13 +17,29 @@ from typing import Final
 
 from devices.batch import Batch, SignalSet
 from gateway import codec, failpoints, sqlite
-from gateway.spool_file import ID_BITS, Gap, Record, SpoolFile, Summary, remove, size
+from gateway.spool_file import (
+    ID_BITS,
+    Begin,
+    Gap,
+    Record,
+    SpoolFile,
+    Summary,
+    Times,
+    UnbornError,
+    mend_head,
+    remove,
+    salvage,
+    set_note,
+    size,
+)
 
 log = logging.getLogger(__name__)
 
 _NS: Final = 1_000_000_000
 _DAY: Final = 86_400 * _NS
 _NOTE_TIMES_EVERY: Final = 64  # commits between two notes of the last times; the rest is read back at start
+_REMEMBERED: Final = 30 * _DAY  # a signal set that was silent for so long is forgotten
+_GAPS: Final = 1000  # in the ledger; beyond that the oldest are put together
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +99,6 @@ class SpoolLog:
         self._sets: dict[int, SignalSet] = {}
         self._noted_cursors: dict[str, int] = {}
         self._noted_sets: set[int] = set()
-        self._changed_times: set[SignalSet] = set()
         self._commits = 0
         self._readers: dict[int, SpoolFile] = {}
         self._reading = Lock()
@@ -105,10 +120,22 @@ class SpoolLog:
 
     def close(self) -> None:
         """Make the followers' places and the last times durable and close everything."""
-        with self._file.transaction():
-            self._file.note(last_times=self._times_to_note(), cursors=self._cursors_to_note())
-        self._file.checkpoint()
+        try:
+            try:
+                self._note_all()
+            except sqlite.DatabaseError as error:
+                if not sqlite.is_full(error):
+                    raise
+                self.make_room()
+                self._note_all()
+            self._file.checkpoint()
+        except (OSError, sqlite.DatabaseError) as error:
+            log.warning("the followers' places were not noted, they will see some entries again: %s", error)
         self.abandon()
+
+    def _note_all(self) -> None:
+        with self._file.transaction():
+            self._file.note({"cursors": self.cursors, "times": self._times(self._parts[-1].last_id)})
 
     def abandon(self) -> None:
         """Close without writing anything more."""
@@ -121,36 +148,51 @@ class SpoolLog:
     def _take_over(self, path: Path) -> None:
         number = _number(path)
         try:
-            file = SpoolFile.open(path, number, settle=True)
-            try:
-                summary = file.summary()
-                self._learn_times(file, summary)
-            finally:
-                file.close()
+            summary = self._summary(path, number)
+        except UnbornError:
+            remove(path)
+            return
         except sqlite.DatabaseError as error:
             if not sqlite.is_damage(error):
                 raise
             self._quarantine(path, number, error)
-            return
+            summary = self._summary(path, number)
         self._learn(number, path, summary)
 
+    def _summary(self, path: Path, number: int) -> Summary:
+        """What the file says about itself; what it holds behind its last note of the times is looked through."""
+        file = SpoolFile.open(path, number, settle=True)
+        try:
+            summary = file.summary()
+            self._sets |= summary.sets
+            self._learn_times(file, summary)
+        finally:
+            file.close()
+        return summary
+
     def _learn(self, number: int, path: Path, summary: Summary) -> None:
-        if self._parts and self._parts[-1].number == summary.previous_id >> ID_BITS:
-            self._parts[-1].last_id, self._parts[-1].end_seq = summary.previous_id, summary.first_seq
-        last = summary.last
+        begin, last = summary.begin, summary.last
+        if self._parts:
+            before = self._parts[-1]
+            if before.number == begin.previous_id >> ID_BITS:
+                before.last_id, before.end_seq = begin.previous_id, begin.first_seq
+            elif begin.first_seq > before.end_seq:
+                lost = begin.first_seq - before.end_seq
+                self._holes.append(
+                    Gap(before.last_id + 1, number << ID_BITS, lost, 0, 0, "damaged", self._clock())
+                )
         self._parts.append(
             _Part(
                 number,
                 path,
-                summary.first_seq,
-                end_seq=last.seq + last.n if last else summary.first_seq,
+                begin.first_seq,
+                end_seq=last.seq + last.n if last else begin.first_seq,
                 last_id=last.id if last else number << ID_BITS,
                 day=(last.time if last else self._clock()) // _DAY,
                 bytes=size(path),
             )
         )
         for set_number, signals in summary.sets.items():
-            self._sets[set_number] = signals
             self._numbers.setdefault(signals, set_number)
         for name in self.cursors.keys() & summary.cursors.keys():
             self.cursors[name] = max(self.cursors[name], summary.cursors[name])
@@ -158,46 +200,42 @@ class SpoolLog:
         self.gaps += [gap for gap in summary.gaps if gap.first_id not in known]
 
     def _learn_times(self, file: SpoolFile, summary: Summary) -> None:
-        """Last times as noted, then those of the entries behind the note."""
-        times = {
-            summary.sets[number]: at for number, at in summary.last_times.items() if number in summary.sets
-        }
-        noted_id = summary.cursors.get("", 0)
-        sets = self._sets | summary.sets
-        while records := file.records(noted_id, _NOTE_TIMES_EVERY):
-            noted_id = records[-1].id
+        times = {self._sets[number]: at for number, at in summary.times.newest if number in self._sets}
+        through = summary.times.through
+        while records := file.records(through, _NOTE_TIMES_EVERY):
+            through = records[-1].id
             for record in records:
                 with suppress(codec.CodecError):
-                    for batch in codec.decode(record.body, sets):
+                    for batch in codec.decode(record.body, self._sets):
                         times[batch.signals] = max(times.get(batch.signals, batch.time), batch.time)
         for signals, at in times.items():
             self.last_times[signals] = max(self.last_times.get(signals, at), at)
 
     def _begin_file(self, number: int) -> None:
         before = self._parts[-1] if self._parts else None
-        first_seq = before.end_seq if before else 0
-        previous_id = before.last_id if before else 0
+        begin = Begin(before.end_seq, before.last_id) if before else Begin(0, 0)
         path = self._folder / f"spool-{number:06d}.db"
         remove(path)  # of an attempt that failed half-way
-        file = SpoolFile.create(path, number, first_seq, previous_id)
-        with file.transaction():
-            file.note(
-                sets=[(each, signals) for signals, each in self._numbers.items()],
-                last_times=[
-                    (self._numbers[signals], at)
-                    for signals, at in self.last_times.items()
-                    if signals in self._numbers
-                ],
-                cursors=[*self.cursors.items(), ("", number << ID_BITS)],
-                gaps=self.gaps,
-            )
-        self._file = file
-        self._noted_sets = set(self._numbers.values())
+        recent = max(self.last_times.values(), default=0) - _REMEMBERED
+        self.last_times = {signals: at for signals, at in self.last_times.items() if at >= recent}
+        carried = [(self._numbers[signals], signals) for signals in self.last_times]
+        notes = {
+            "begin": begin,
+            "cursors": self.cursors,
+            "times": self._times(number << ID_BITS),
+            "gaps": self.gaps,
+            **dict(set_note(*each) for each in carried),
+        }
+        self._file = SpoolFile.create(path, number, notes)
+        self._noted_sets = {each for each, _ in carried}
         self._noted_cursors = dict(self.cursors)
-        self._changed_times.clear()
+        day = self._clock() // _DAY
         self._parts.append(
-            _Part(number, path, first_seq, first_seq, number << ID_BITS, self._clock() // _DAY, bytes=0)
+            _Part(number, path, begin.first_seq, begin.first_seq, number << ID_BITS, day, bytes=0)
         )
+
+    def _times(self, through: int) -> Times:
+        return Times(through, [(self._numbers[signals], at) for signals, at in self.last_times.items()])
 
     # -- writing
 
@@ -215,21 +253,22 @@ class SpoolLog:
         record = Record(
             part.last_id + 1, samples, min(times), max(times), part.end_seq, now, codec.CODEC, body
         )
-        new = [(each, self._sets[each]) for each in set(numbers) - self._noted_sets]
-        cursors = self._cursors_to_note()
+        new = set(numbers) - self._noted_sets
+        notes: dict[str, object] = dict(set_note(each, self._sets[each]) for each in new)
+        cursors = dict(self.cursors)
+        if cursors != self._noted_cursors:
+            notes["cursors"] = cursors
         self._commits += 1
-        note_times = self._commits % _NOTE_TIMES_EVERY == 0
-        noted = self._times_to_note() if note_times else ()
-        self._file.append(record, new, noted, [*cursors, ("", part.last_id)] if note_times else cursors)
-        if note_times:
-            self._changed_times.clear()
-        self._noted_sets.update(each for each, _ in new)
-        self._noted_cursors.update(cursors)
+        if self._commits % _NOTE_TIMES_EVERY == 0:
+            notes["times"] = self._times(part.last_id)
+            part.bytes = size(part.path)
+        self._file.append(record, notes)
+        self._noted_sets |= new
+        self._noted_cursors = cursors
         part.last_id, part.end_seq = record.id, record.seq + samples
-        part.bytes = size(part.path) if note_times else part.bytes + len(body) + 64
+        part.bytes += len(body) + 64
         for batch in batches:
             self.last_times[batch.signals] = max(self.last_times.get(batch.signals, batch.time), batch.time)
-            self._changed_times.add(batch.signals)
         if self._holes:
             holes, self._holes = self._holes, []
             self._record(holes)
@@ -245,18 +284,13 @@ class SpoolLog:
             self._sets[number] = signals
         return number
 
-    def _cursors_to_note(self) -> list[tuple[str, int]]:
-        return [(name, at) for name, at in self.cursors.items() if self._noted_cursors.get(name) != at]
-
-    def _times_to_note(self) -> list[tuple[int, int]]:
-        return [(self._numbers[signals], self.last_times[signals]) for signals in self._changed_times]
-
     def rotate(self) -> None:
         """Go on in a new file; what the present one holds stays readable."""
         before = self._file
         part = self._parts[-1]
         self._begin_file(part.number + 1)
         failpoints.hit("spool.rotate")
+        self._close_reader(part)
         with suppress(sqlite.DatabaseError):  # a disk that fails here was already reported by the commit
             before.checkpoint()
         before.close()
@@ -335,18 +369,24 @@ class SpoolLog:
         new = [gap for gap in gaps if gap.first_id not in known]
         if not new:
             return
+        gaps = [*self.gaps, *new]
+        while len(gaps) > _GAPS:
+            gaps[:2] = [_together(*gaps[:2])]
         with self._file.transaction():
-            self._file.note(gaps=new)
-        self.gaps += new
+            self._file.note({"gaps": gaps})
+        self.gaps = gaps
         for gap in new:
             log.error("%d samples are lost from the spool: %s", gap.n, gap.reason)
 
     def _drop(self, part: _Part) -> None:
+        self._parts.remove(part)
+        self._close_reader(part)
+        remove(part.path)
+
+    def _close_reader(self, part: _Part) -> None:
         with self._reading:
             if (reader := self._readers.pop(part.number, None)) is not None:
                 reader.close()
-            self._parts.remove(part)
-        remove(part.path)
 
     def _finish_deletions(self) -> None:
         """Delete the files whose loss is in the ledger, and those without entries; a crash came between."""
@@ -370,22 +410,20 @@ class SpoolLog:
     # -- damage
 
     def _quarantine(self, path: Path, number: int, error: Exception) -> None:
-        """Set a damaged file aside and save into a new one what its CRCs still vouch for."""
+        """Set a damaged file aside, and save into a new one what its CRCs still vouch for."""
         aside = path.with_name(path.name + ".corrupt")
         for suffix in ("-wal", ""):
             with suppress(FileNotFoundError):
-                path.with_name(path.name + suffix).rename(aside.with_name(aside.name + suffix))
-        path.with_name(path.name + "-shm").unlink(missing_ok=True)
-        first_seq, last_id = (self._parts[-1].end_seq, self._parts[-1].last_id) if self._parts else (0, 0)
-        saved = SpoolFile.create(path, number, first_seq, last_id)
-        samples = saved.salvage(aside)
-        saved.close()
+                path.with_name(path.name + suffix).replace(aside.with_name(aside.name + suffix))
+        remove(path)
+        before = self._parts[-1] if self._parts else None
+        begin = Begin(before.end_seq, before.last_id) if before else Begin(0, 0)
+        samples = salvage(aside, number, path, begin)
+        if not samples:
+            mend_head(aside, path)
+            remove(path)
+            samples = salvage(aside, number, path, begin)
         log.error("%s is damaged (%s): set aside, %d samples saved", path.name, error, samples)
-        file = SpoolFile.open(path, number, settle=True)
-        summary = file.summary()
-        self._learn_times(file, summary)
-        file.close()
-        self._learn(number, path, summary)
 
     # -- reading
 
@@ -461,3 +499,8 @@ class SpoolLog:
 
 def _number(path: Path) -> int:
     return int(path.name.split("-")[1].split(".")[0])
+
+
+def _together(first: Gap, second: Gap) -> Gap:
+    start, end = min(first.start, second.start), max(first.end, second.end)
+    return Gap(first.first_id, second.last_id, first.n + second.n, start, end, first.reason, second.time)

@@ -25,6 +25,16 @@ else:
 
 __all__ = ["Connection", "DatabaseError", "is_damage", "is_full", "reading", "transaction", "writing"]
 
+_PASSING = (
+    "I/O error",
+    "unable to open",
+    "locked",
+    "disk is full",
+    "out of memory",
+    "readonly",
+    "closed database",
+)
+
 
 def writing(path: Path) -> Connection:
     """The one connection that writes and checkpoints ``path``; commits are durable when they return."""
@@ -36,11 +46,11 @@ def writing(path: Path) -> Connection:
     return connection
 
 
-def reading(path: Path) -> Connection:
-    """A connection that can only look; it neither makes the file nor writes to it."""
-    connection = _connect(
-        f"{path.absolute().as_uri()}?mode=rw", uri=True, isolation_level=None, check_same_thread=False
-    )
+def reading(path: Path, *, finished: bool = False) -> Connection:
+    """A connection that can only look. A file that nobody writes any more needs no room on disk for that."""
+    mode = "mode=ro&immutable=1" if finished else "mode=rw"
+    address = f"{path.absolute().as_uri()}?{mode}"
+    connection = _connect(address, uri=True, isolation_level=None, check_same_thread=False)
     connection.execute("PRAGMA busy_timeout = 5000")
     connection.execute("PRAGMA query_only = ON")
     return connection
@@ -68,7 +78,4 @@ def is_full(error: Exception) -> bool:
 
 def is_damage(error: DatabaseError) -> bool:
     """Whether the file's content is wrong, which trying again does not mend."""
-    return any(
-        words in str(error)
-        for words in ("malformed", "not a database", "decode to UTF-8", "not what was written")
-    )
+    return not any(words in str(error) for words in _PASSING)
