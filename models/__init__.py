@@ -7,17 +7,27 @@ NumPy alone.
 
 from models.promise import LIMIT, Contribution, Detector, ModelError
 from models.sensor import SoftSensor, State
-from models.settings import EwmaSettings, ModelSettings, Running, Scope, T2Settings
+from models.settings import (
+    EwmaSettings,
+    MachineSettings,
+    ModelSettings,
+    Running,
+    Scope,
+    SignalsSettings,
+    T2Settings,
+)
 
 __all__ = [
     "LIMIT",
     "Contribution",
     "Detector",
     "EwmaSettings",
+    "MachineSettings",
     "ModelError",
     "ModelSettings",
     "Running",
     "Scope",
+    "SignalsSettings",
     "SoftSensor",
     "State",
     "T2Settings",

@@ -16,6 +16,8 @@ _T2_SPEED = 0.1
 _FOLDS = 10
 _CLIP = 8.0
 _WARM = 20
+_FADE = 0.95
+_FILLS = 5
 _SPREADS = np.array([0.91, 0.91, 0.91, 0.91, 1.36])
 _ARRAYS = ("centre", "scale", "axes", "root", "limits", "typical", "history", "square", "mean", "fast")
 
@@ -27,7 +29,9 @@ class Dynamic:
     residual both the smoothed square (EWMA of Q: more scatter) and the squared smoothed vector (MEWMA: a shift)
     are watched at two speeds, and beside them a MEWMA T² (Lowry 1992) on a Ledoit–Wolf covariance. Limits come
     from commissioning rows each of which was held out once (ten folds in time): mean + k σ of the statistic's
-    logarithm, k from the stated share of rows. Parameters were chosen on ``tep`` of the development data.
+    logarithm, k from the stated share of rows. A missing value is what the other signals say it is, by the same
+    axes (P. R. C. Nelson, P. A. Taylor, J. F. MacGregor, Chemometrics 35(1), 1996). Parameters were chosen on
+    ``tep`` of the development data.
     """
 
     def __init__(self, width: int, rate: float = 0.005) -> None:
@@ -56,10 +60,15 @@ class Dynamic:
         self.restart()
 
     def step(self, row: Array) -> float:
-        """The greatest statistic over its limit after ``row`` (width,); a missing value is as expected."""
-        z = np.clip(np.nan_to_num((row - self.centre) / self.scale), -_CLIP, _CLIP)
+        """The greatest statistic over its limit after ``row`` (width,), NaN where missing."""
+        away = (row - self.centre) / self.scale
+        missing = np.flatnonzero(np.isnan(away))
+        z = np.clip(np.where(np.isnan(away), _FADE * self.history[0], away), -_CLIP, _CLIP)
         self.history = np.vstack([z, self.history[:-1]])
         stacked = self.history.ravel()
+        for _ in range(_FILLS if len(missing) else 0):
+            stacked[missing] = ((stacked @ self.axes.T) @ self.axes)[missing]
+        z = self.history[0]
         residual = stacked - (stacked @ self.axes.T) @ self.axes
         return float(np.exp((self._smooth(residual, z @ self.root) - self.limits).max() / 2))
 

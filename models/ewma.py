@@ -66,7 +66,7 @@ class EwmaChart:
         """Move centre and spread towards ``row``, clipped at three sigmas."""
         if not self._observe(time, row):
             return
-        good = np.isfinite(row)
+        good = np.isfinite(row) & ~(np.abs(self._smooth) > self._limit)  # what is off is not normal running
         self._count += good
         weight = good / np.clip(self._count, 1.0, self._memory)
         away = np.where(good, row - self._mean, 0.0)

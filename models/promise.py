@@ -44,6 +44,7 @@ class Detector(Protocol):
     detector is ready.
     """
 
+    kind: str
     signals: tuple[str, ...]
     outputs: tuple[str, ...]
 

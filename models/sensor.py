@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
@@ -11,8 +11,10 @@ from enum import StrEnum
 import numpy as np
 
 from models.ewma import EwmaChart
+from models.machine import MachineWatch
 from models.promise import Array, Detector, ModelError
-from models.settings import EwmaSettings, ModelSettings, Running
+from models.settings import EwmaSettings, MachineSettings, ModelSettings, Running, SignalsSettings, T2Settings
+from models.signals import SignalWatch
 from models.t2 import MachineT2
 
 
@@ -65,7 +67,7 @@ class SoftSensor:
         if self.detector.ready:
             self.state = State.LIVE
             scores = self.detector.score(time, values)
-            if learn and not (scores >= 0.5).any():
+            if learn:
                 self.detector.learn(time, values)
             return scores
         self.state = State.COMMISSIONING
@@ -131,7 +133,15 @@ class _Mode:
 
 def make(settings: ModelSettings, asset: str, signals: Sequence[str]) -> Detector:
     """The detector that ``settings`` ask for."""
-    return _MAKERS[settings.kind](settings, asset, signals)
+    match settings:
+        case EwmaSettings():
+            return _ewma(settings, asset, signals)
+        case T2Settings():
+            return _t2(settings, asset, signals)
+        case MachineSettings():
+            return _machine(settings, asset, signals)
+        case SignalsSettings():
+            return _signals(settings, asset, signals)
 
 
 def ns(duration: timedelta) -> int:
@@ -139,19 +149,18 @@ def ns(duration: timedelta) -> int:
     return duration // timedelta(microseconds=1) * 1000
 
 
-def _ewma(settings: ModelSettings, _asset: str, signals: Sequence[str]) -> Detector:
-    assert isinstance(settings, EwmaSettings)
+def _ewma(settings: EwmaSettings, _asset: str, signals: Sequence[str]) -> Detector:
     return EwmaChart(
         signals,
         every=ns(settings.every),
-        rows=round(settings.commissioning / settings.every * 0.9),
+        rows=_least(settings),
         memory=round(settings.memory / settings.every),
         smoothing=settings.smoothing,
         false_alarms_per_day=settings.false_alarms_per_day,
     )
 
 
-def _t2(settings: ModelSettings, asset: str, signals: Sequence[str]) -> Detector:
+def _t2(settings: T2Settings, asset: str, signals: Sequence[str]) -> Detector:
     return MachineT2(
         signals,
         asset=asset,
@@ -161,4 +170,16 @@ def _t2(settings: ModelSettings, asset: str, signals: Sequence[str]) -> Detector
     )
 
 
-_MAKERS: dict[str, Callable[[ModelSettings, str, Sequence[str]], Detector]] = {"ewma": _ewma, "t2": _t2}
+def _machine(settings: MachineSettings, asset: str, signals: Sequence[str]) -> Detector:
+    share = settings.false_alarm_share
+    return MachineWatch(signals, asset=asset, every=ns(settings.every), false_alarm_share=share)
+
+
+def _signals(settings: SignalsSettings, _asset: str, signals: Sequence[str]) -> Detector:
+    silence = round(settings.refractory / settings.every)
+    return SignalWatch(signals, every=ns(settings.every), rows=_least(settings), refractory=silence)
+
+
+def _least(settings: EwmaSettings | SignalsSettings) -> int:
+    """A signal may miss a tenth of commissioning."""
+    return round(settings.commissioning / settings.every * 0.9)

@@ -8,6 +8,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, model_validator
 
+from models.machine import MOST_ROWS
+
 
 class _Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
@@ -82,5 +84,28 @@ class T2Settings(_Model):
         return ["anomaly"]
 
 
-ModelSettings = Annotated[EwmaSettings | T2Settings, Field(discriminator="kind")]
-MODEL_KINDS: dict[str, type[EwmaSettings] | type[T2Settings]] = {"ewma": EwmaSettings, "t2": T2Settings}
+class MachineSettings(_Model):
+    """The workhorse: DPCA and T², or followed charts; writes ``<asset>/anomaly``."""
+
+    kind: Literal["machine"]
+    false_alarm_share: Annotated[float, Field(gt=0, lt=0.25)] = 0.0001
+    """Share of normal rows beyond the limit of a settled machine, before the rule's on-delay."""
+
+    @model_validator(mode="after")
+    def _rows_are_kept_whole(self) -> MachineSettings:
+        if self.commissioning / self.every > MOST_ROWS:
+            raise ValueError(f"commissioning holds more than {MOST_ROWS} rows: choose a longer every")
+        return self
+
+
+class SignalsSettings(_Model):
+    """The per-signal set, ranked and fused; writes ``<asset>/<quantity>_anomaly``."""
+
+    kind: Literal["signals"]
+    refractory: timedelta = timedelta(minutes=30)
+    """Silence of a signal after an onset."""
+
+
+ModelSettings = Annotated[
+    EwmaSettings | T2Settings | MachineSettings | SignalsSettings, Field(discriminator="kind")
+]

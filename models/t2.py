@@ -14,6 +14,7 @@ from models.rows import Rows
 from models.state import expect, pack, unpack
 
 _FIT_SHARE = 0.7
+_FEWEST_WHOLE = 30
 
 
 class MachineT2:
@@ -86,8 +87,10 @@ class MachineT2:
         away = (rows - self._centre) / self._scale
         self._covariance = shrunk_covariance(away[:cut])
         self._precision = (b"", self._covariance)
-        held_out = np.array([self._t2(one) for one in away[cut:]])
-        self._limit = limit_for(held_out[np.isfinite(held_out)], self._rate)
+        whole = np.isfinite(away[:, np.isfinite(self._scale)]).all(axis=1)
+        held_out = away[cut:][whole[cut:]] if whole[cut:].sum() >= _FEWEST_WHOLE else away[cut:]
+        statistic = np.array([self._t2(one) for one in held_out])
+        self._limit = limit_for(statistic[np.isfinite(statistic)], self._rate)
         self._rows.let_go()
 
     def score(self, time: int, row: Array) -> Array:
