@@ -201,8 +201,8 @@ work_order = Table(
     ),
     CheckConstraint("priority BETWEEN 1 AND 4", name="priority"),
     CheckConstraint("stars BETWEEN 1 AND 5", name="stars"),
-    Index("work_order_by_state", "site", "state", "opened_at"),
-    Index("work_order_by_urgency", "site", "priority", text("opened_at DESC"), text("number DESC")),
+    Index("work_order_by_state", "site", "state"),
+    Index("work_order_by_urgency", "site", "priority", "opened_at", "state"),
     Index("work_order_by_asset", "site", "asset", "opened_at"),
     Index("work_order_by_opening", "site", "opened_at"),
 )

@@ -174,11 +174,11 @@ def upgrade() -> None:
     )
     op.create_index("work_order_by_asset", "work_order", ["site", "asset", "opened_at"], unique=False)
     op.create_index("work_order_by_opening", "work_order", ["site", "opened_at"], unique=False)
-    op.create_index("work_order_by_state", "work_order", ["site", "state", "opened_at"], unique=False)
+    op.create_index("work_order_by_state", "work_order", ["site", "state"], unique=False)
     op.create_index(
         "work_order_by_urgency",
         "work_order",
-        ["site", "priority", sa.text("opened_at DESC"), sa.text("number DESC")],
+        ["site", "priority", "opened_at", "state"],
         unique=False,
     )
 
