@@ -22,6 +22,7 @@ from typing import Any, Literal, TypeAlias, TypeVar
 
 import aiomqtt
 from paho.mqtt.enums import MQTTErrorCode
+from paho.mqtt.exception import MalformedPacket
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
@@ -220,7 +221,7 @@ class Session:
                     self._receive(message(packet, v5=self._v5))
                 elif rc := self._hand_to_paho(packet.kind, packet.body):
                     return paho._loop_rc_handle(rc)
-        except ProtocolError:
+        except (ProtocolError, MalformedPacket):
             return paho._loop_rc_handle(MQTTErrorCode.MQTT_ERR_PROTOCOL)
         return MQTTErrorCode.MQTT_ERR_SUCCESS
 
@@ -241,7 +242,7 @@ class Session:
         self._loop.call_soon_threadsafe(self._add_writer, sock)
 
     def _add_writer(self, sock: Any) -> None:
-        if sock is self._paho.socket():
+        if sock == self._paho.socket():
             self._loop.add_writer(sock.fileno(), self._paho.loop_write)
 
     def _send_acks(self) -> None:

@@ -1,0 +1,200 @@
+"""A device's topics: what may be said in the site file, and how a message becomes a batch."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from devices.batch import BAD, Reason, describe
+from devices.mqtt_packets import Message
+from devices.mqtt_payload import PayloadError
+from devices.mqtt_topics import MAX_SHAPES, MqttDevice, Route, Topics
+
+NOW = 1_700_000_000_000_000_000
+VIB: dict[str, Any] = {"fan-1/vib": {}}
+
+
+def device(**settings: Any) -> MqttDevice:
+    return MqttDevice.model_validate({"line": "broker", "topic": "t", "points": VIB, **settings})
+
+
+def topics(**settings: Any) -> tuple[Topics, Route]:
+    made = Topics("fan-sensor", device(**settings), 0.0)
+    return made, made.routes[made.device.topic]
+
+
+def read(sent: bytes, *, retained: bool = False, **settings: Any) -> dict[str, tuple[float, str]]:
+    made, route = topics(**settings)
+    batch, _ = made.read(route, Message("t", sent, 1, retained), NOW)
+    assert batch
+    quality = [describe(q) for q in batch.quality]
+    return {
+        name: (value, q) for name, value, q in zip(batch.signals.names, batch.values, quality, strict=True)
+    }
+
+
+@pytest.mark.parametrize(
+    ("settings", "complaint"),
+    [
+        ({"topic": "$SYS/x"}, "is no device's topic"),
+        ({"topic": ""}, "is no device's topic"),
+        ({"topic": "plant/fan+/state"}, "a + must be a whole level"),
+        ({"topic": "plant/#/state"}, "a # the last"),
+        ({"topic": "plant/+/state"}, "wants {1} in the name of each point; found 'fan-1/vib'"),
+        ({"points": {"{1}/vib": {}}}, "wants no {n} in the name"),
+        ({"points": {"vib": {}}}, 'a point is called "<asset>/<quantity>"'),
+        ({"points": {}}, "at least 1"),
+        ({"points": {"fan-1/vib": {"path": "a..b"}}}, "is not a path"),
+        ({"points": {"fan-1/vib": {"range": [5, 1]}}}, "is empty"),
+        ({"topic": "plant/#", "points": {"{1}": {}}}, "say the path of '{1}'"),
+        ({"payload": "csv"}, "neither one of columns"),
+        ({"payload": "plain", "time_path": "ts"}, "one point and no time_path"),
+        ({"payload": "plain", "points": {"a/b": {}, "a/c": {}}}, "one point and no time_path"),
+        ({"silence": "0s"}, "silence"),
+        ({"tpic": "t"}, "tpic"),
+    ],
+)
+def test_mistakes_are_named(settings: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(ValidationError, match=re.escape(complaint)):
+        device(**settings)
+
+
+def test_a_path_is_the_quantity_unless_said() -> None:
+    assert read(b'{"vib": 3}')["fan-1/vib"] == (3.0, "good")
+    assert read(b'{"a": [3]}', points={"fan-1/vib": {"path": "a[0]"}})["fan-1/vib"] == (3.0, "good")
+
+
+def test_csv_and_plain_payloads() -> None:
+    found = read(b"5;2.5", payload="csv", columns=["x", "vib"], separator=";")
+    assert found["fan-1/vib"] == (2.5, "good")
+    assert read(b"2.5\n", payload="plain")["fan-1/vib"] == (2.5, "good")
+
+
+def test_scale_offset_sentinel_and_range() -> None:
+    points: dict[str, Any] = {
+        "f/a": {"scale": 0.1, "offset": 1},
+        "f/b": {"sentinel": [-32768]},
+        "f/c": {"range": [0, 10]},
+    }
+    found = read(b'{"a": 20, "b": -32768, "c": 11}', points=points)
+    assert found["f/a"] == (3.0, "good")
+    assert [found[name][1] for name in ("f/b", "f/c")] == ["bad:sentinel", "bad:out_of_range"]
+    assert math.isnan(found["f/b"][0])
+
+
+def test_what_lacks_is_bad_unless_messages_are_partial() -> None:
+    points: dict[str, Any] = {"f/a": {}, "f/b": {}}
+    assert read(b'{"a": 1}', points=points)["f/b"][1] == "bad:decode"
+    assert read(b'{"b": 2}', points=points, partial=True) == {
+        "f/b": (2.0, "good"),
+        "fan-sensor/online": (1.0, "good"),
+    }
+    made, route = topics(points=points, partial=True)
+    assert made.read(route, Message("t", b'{"other": 1}'), NOW) == (None, "")
+
+
+def test_shapes_of_partial_messages_are_bounded() -> None:
+    names = [f"q{n}" for n in range(9)]
+    made, route = topics(points={f"f/{name}": {} for name in names}, partial=True)
+    for mask in range(1, 2**9):
+        text = ",".join(f'"{name}":1' for n, name in enumerate(names) if mask >> n & 1)
+        made.read(route, Message("t", b"{%b}" % text.encode()), NOW)
+    assert len(route.shapes) == MAX_SHAPES
+
+
+@pytest.mark.parametrize(
+    ("payload", "time", "quality"),
+    [
+        (b'{"vib": 1, "ts": 1699999990000}', NOW - 10_000_000_000, "good"),
+        (b'{"vib": 1, "ts": 12}', NOW, "uncertain:time_uncertain"),
+        (b'{"vib": 1, "ts": 1700001000000}', NOW, "uncertain:time_uncertain"),
+        (b'{"vib": 1}', NOW, "uncertain:time_uncertain"),
+        (b'{"vib": 1, "ts": "soon"}', NOW, "uncertain:time_uncertain"),
+    ],
+)
+def test_a_payloads_time_is_taken_when_it_is_sane(payload: bytes, time: int, quality: str) -> None:
+    made, route = topics(time_path="ts")
+    batch, _ = made.read(route, Message("t", payload), NOW)
+    assert batch
+    assert (batch.time, batch.arrival, describe(batch.quality[0])) == (time, NOW, quality)
+
+
+def test_retained_is_uncertain_but_what_is_bad_stays_bad() -> None:
+    found = read(b'{"a": 1, "b": "x"}', retained=True, points={"f/a": {}, "f/b": {}})
+    assert [quality for _, quality in found.values()] == ["uncertain:retained", "bad:decode", "good"]
+
+
+@pytest.mark.parametrize("payload", [b"{", b'{"other": 1}', b'{"vib": "off"}', b"[]", b"5"])
+def test_unreadable_is_both_a_bad_batch_and_a_complaint(payload: bytes) -> None:
+    made, route = topics()
+    batch, complaint = made.read(route, Message("t", payload), NOW)
+    assert complaint
+    assert batch
+    assert describe(batch.quality[0]) == "bad:decode"
+
+
+def test_wildcards_bind_each_topic_once() -> None:
+    made = Topics("fans", device(topic="+/+/state/#", points={"{1}.{2}/{3}": {"path": "v"}}), 0.0)
+    route = made.bind("hall-2/fan-1/state/vib", 5.0)
+    assert route
+    assert route.signals.names == ("hall-2.fan-1/vib", "fans/online")
+    assert made.bind("hall-2/fan-1/other/vib", 5.0) is None
+    assert list(made.routes) == ["hall-2/fan-1/state/vib"], "the filter itself waits no longer"
+
+
+def test_a_rest_of_levels_can_be_the_whole_name() -> None:
+    made = Topics("all", device(topic="plant/#", payload="plain", points={"{1}": {}}), 0.0)
+    route = made.bind("plant/fan-1/vib", 0.0)
+    assert route
+    assert route.signals.names[0] == "fan-1/vib"
+
+
+@pytest.mark.parametrize("level", ["", "..", "a b", "风机", "a'b", "x" * 65, "{1}"])
+def test_a_level_that_is_no_name_is_refused(level: str) -> None:
+    made = Topics("fans", device(topic="plant/+/state", points={"{1}/vib": {}}), 0.0)
+    with pytest.raises(PayloadError, match="is no"):
+        made.bind(f"plant/{level}/state", 0.0)
+
+
+def test_topics_are_bounded() -> None:
+    made = Topics("fans", device(topic="plant/+", points={"{1}/vib": {}}, max_topics=2), 0.0)
+    assert made.bind("plant/a", 0.0)
+    assert made.bind("plant/b", 0.0)
+    with pytest.raises(PayloadError, match="more than max_topics = 2"):
+        made.bind("plant/c", 0.0)
+
+
+def test_online_means_that_no_topic_is_silent() -> None:
+    made = Topics("fans", device(topic="plant/+", points={"{1}/vib": {}}, silence="PT10S"), 0.0)
+    assert list(made.overdue(10.0)) == ["plant/+"], "nobody has ever said anything"
+    assert not made.online
+    a, b = made.bind("plant/a", 11.0), made.bind("plant/b", 12.0)
+    assert a
+    assert b
+    assert made.online
+    made.heard(a, 20.0)
+    assert list(made.overdue(22.0)) == ["plant/b"]
+    assert made.overdue(23.0) == {}, "once a period"
+    assert not made.online
+    silent = made.absent(b, NOW, Reason.COMM_LOST)
+    assert silent.values[-1] == 0.0
+    assert silent.quality[0] == BAD | Reason.COMM_LOST
+    assert not made.heard(a, 24.0)
+    assert made.heard(b, 25.0), "this one makes it whole again"
+    assert made.online
+
+
+@given(st.text(max_size=40))
+def test_any_topic_is_bound_refused_or_somebody_elses(topic: str) -> None:
+    made = Topics("fans", device(topic="plant/+/#", points={"{1}/{2}": {"path": "v"}}), 0.0)
+    try:
+        route = made.bind(f"plant/{topic}", 0.0)
+    except PayloadError:
+        return
+    assert route is None or len(route.signals.names) == 2
