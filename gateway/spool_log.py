@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from threading import Lock
 from typing import Final
@@ -111,10 +112,11 @@ class SpoolLog:
         self._folder.mkdir(parents=True, exist_ok=True)
         quarantined = [_number(path) for path in self._folder.glob("spool-*.db.corrupt")]
         for path in sorted(self._folder.glob("spool-*.db"), key=_number):
-            self._take_over(path)
+            self._making_room(partial(self._take_over, path))
         self._finish_deletions()
         newest = max([*quarantined, *(part.number for part in self._parts)], default=0)
-        self._begin_file(newest + 1)
+        self._making_room(partial(self._begin_file, newest + 1))
+        self._record_holes()
         self._fill_ballast()
         self._tidy()
 
@@ -211,6 +213,21 @@ class SpoolLog:
         for signals, at in times.items():
             self.last_times[signals] = max(self.last_times.get(signals, at), at)
 
+    def _making_room(self, do: Callable[[], None]) -> None:
+        """``do`` while starting, on a full disk at the price of the ballast and then of the oldest files."""
+        while True:
+            try:
+                do()
+                return
+            except (OSError, sqlite.DatabaseError) as error:
+                if not sqlite.is_full(error) or not (self._ballast.exists() or self._parts):
+                    raise
+            if self._ballast.exists():
+                self._ballast.unlink()
+            else:
+                self._holes += self._losses(self._parts[0], "disk full")
+                self._drop(self._parts[0])
+
     def _begin_file(self, number: int) -> None:
         before = self._parts[-1] if self._parts else None
         begin = Begin(before.end_seq, before.last_id) if before else Begin(0, 0)
@@ -269,10 +286,11 @@ class SpoolLog:
         part.bytes += len(body) + 64
         for batch in batches:
             self.last_times[batch.signals] = max(self.last_times.get(batch.signals, batch.time), batch.time)
-        if self._holes:
-            holes, self._holes = self._holes, []
-            self._record(holes)
-        self._tidy()
+        try:
+            self._record_holes()
+            self._tidy()
+        except (OSError, sqlite.DatabaseError) as error:  # the entry is durable all the same
+            log.warning("the spool could not be tidied, it will be later: %s", error)
         return Entry(record.id, tuple(batches), samples, record.seq, now)
 
     def _number_of(self, signals: SignalSet) -> int:
@@ -343,8 +361,7 @@ class SpoolLog:
     def _shed(self, reason: str) -> None:
         """Give up the oldest file; what somebody still had to read of it is in the ledger before it goes."""
         part = self._parts[0]
-        after = max(min(self.cursors.values(), default=0), (part.number << ID_BITS))
-        losses = [self._loss(part, after, reason)] if after < part.last_id else []
+        losses = self._losses(part, reason)
         try:
             self._record(losses)
         except sqlite.DatabaseError as error:
@@ -356,13 +373,23 @@ class SpoolLog:
         failpoints.hit("spool.gap_recorded")
         self._drop(part)
 
-    def _loss(self, part: _Part, after: int, reason: str) -> Gap:
+    def _losses(self, part: _Part, reason: str) -> list[Gap]:
+        """What a follower still had to read of ``part``."""
+        after = max(min(self.cursors.values(), default=0), part.number << ID_BITS)
+        if after >= part.last_id:
+            return []
         span = None
         with suppress(sqlite.DatabaseError), self._reading:
-            file = self._reader(part)
-            span = file.span(after)
+            span = self._reader(part).span(after)
         n, start, end = span or (part.end_seq - part.first_seq, 0, 0)
-        return Gap(after + 1, part.last_id, n, start, end, reason, self._clock())
+        return [Gap(after + 1, part.last_id, n, start, end, reason, self._clock())]
+
+    def _record_holes(self) -> None:
+        """Take into the ledger what was found lost by those who cannot write."""
+        if self._holes:
+            passed = min(self.cursors.values(), default=0)
+            holes, self._holes = self._holes, []
+            self._record([hole for hole in holes if hole.last_id > passed])
 
     def _record(self, gaps: Sequence[Gap]) -> None:
         known = {gap.first_id for gap in self.gaps}

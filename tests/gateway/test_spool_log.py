@@ -5,7 +5,9 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pytest
@@ -175,6 +177,29 @@ def test_the_ledger_puts_its_oldest_together_when_it_is_long(
     log.close()
 
 
+@pytest.mark.parametrize(
+    "point", ["spool.before_delete", "spool.gap_recorded", "spool.create_file", "spool.rotate"]
+)
+def test_trouble_while_tidying_doubles_nothing(tmp_path: Path, point: str) -> None:
+    """The writer appends again what failed; what was durable already must not be there twice."""
+    log = log_in(tmp_path, max_bytes=300_000)
+    with failpoints.armed(f"{point}:1-3:error") as points:
+        for at in range(0, 5000, 50):
+            if at == 2500:
+                log.cursors["store"] = log.newest_id
+            while True:
+                try:
+                    log.append([batch(each) for each in range(at, at + 50)])
+                    break
+                except OSError:
+                    with suppress(OSError):
+                        log.rotate()
+        assert points[point].hits >= 3
+    times = found_in(log)
+    assert times == list(range(times[0], 5000))
+    log.close()
+
+
 # -- a disk that is full
 
 
@@ -204,6 +229,12 @@ def pressed(log: SpoolLog, batches: list[Batch]) -> int:
     raise AssertionError("no room came of it")
 
 
+def fill_up(file: BinaryIO) -> None:
+    with suppress(OSError):
+        while file.write(bytes(4096)):
+            pass
+
+
 def test_on_a_full_disk_the_newest_are_kept_and_the_rest_is_counted(small_disk: Path) -> None:
     log = log_in(small_disk / "spool", file_bytes=2 * MIB, ballast=4 * MIB)
     assert (small_disk / "spool" / "ballast").stat().st_size == 4 * MIB
@@ -217,7 +248,11 @@ def test_on_a_full_disk_the_newest_are_kept_and_the_rest_is_counted(small_disk: 
     assert sum(gap.n for gap in log.gaps) == 20 * times[0]
     assert {gap.reason for gap in log.gaps} == {"disk full"}
     log.close()
+    with (small_disk / "others").open("wb", buffering=0) as others:
+        fill_up(others)
     log = log_in(small_disk / "spool", file_bytes=2 * MIB, ballast=4 * MIB)
+    times = found_in(log)
+    assert times == list(range(times[0], 200_000))
     assert sum(gap.n for gap in log.gaps) == 20 * times[0]
     log.close()
 
@@ -227,8 +262,7 @@ def test_a_disk_filled_by_others_costs_what_does_not_fit(small_disk: Path) -> No
     for at in range(0, 50_000, 500):
         log.append([batch(each) for each in range(at, at + 500)])
     with (small_disk / "others").open("wb", buffering=0) as others:
-        while others.write(bytes(65536)) == 65536:
-            pass
+        fill_up(others)
     for at in range(50_000, 60_000, 500):
         pressed(log, [batch(each) for each in range(at, at + 500)])
     times = found_in(log)
