@@ -14,10 +14,11 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from devices.batch import signal_set
 from devices.conditioning import Conditioner
-from devices.line import Line, Reading, Time
+from devices.line import Line, Time
 from devices.sentence import Checksum, Sentence
 from devices.serial_line import SerialLine, serial_opener
 from devices.settings import DeviceSettings, LineSettings, NotNegative, PointName, Positive, Scaled
+from devices.unit import Reading
 from devices.wire import GarbledError, Opener, QuietWire, SilentError, Wire, tcp_opener
 
 _SECOND = timedelta(seconds=1)

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from devices import instrument, modbus, mqtt
 from devices.line import Time
+from devices.modbus_map import ModbusDevice
 from devices.serial_line import SerialLine
 from devices.settings import DeviceSettings, LineSettings
 from devices.source import Source
@@ -27,10 +28,10 @@ class Kind:
 
 
 KINDS: dict[str, Kind] = {
-    "modbus-tcp": Kind(modbus.ModbusTcpLine, modbus.ModbusDevice, modbus.open_tcp),
-    "modbus-rtu": Kind(modbus.ModbusSerialLine, modbus.ModbusDevice, modbus.open_serial),
-    "modbus-ascii": Kind(modbus.ModbusSerialLine, modbus.ModbusDevice, modbus.open_serial),
-    "modbus-rtu-tcp": Kind(modbus.ModbusRtuTcpLine, modbus.ModbusDevice, modbus.open_rtu_tcp),
+    "modbus-tcp": Kind(modbus.ModbusTcpLine, ModbusDevice, modbus.open_tcp),
+    "modbus-rtu": Kind(modbus.ModbusSerialLine, ModbusDevice, modbus.open_serial),
+    "modbus-ascii": Kind(modbus.ModbusSerialLine, ModbusDevice, modbus.open_serial),
+    "modbus-rtu-tcp": Kind(modbus.ModbusRtuTcpLine, ModbusDevice, modbus.open_rtu_tcp),
     "serial-ascii": Kind(instrument.SerialAsciiLine, instrument.InstrumentDevice, instrument.open_line),
     "mqtt": Kind(mqtt.MqttLine, mqtt.MqttDevice, mqtt.open_broker),
     "tcp-ascii": Kind(instrument.TcpAsciiLine, instrument.InstrumentDevice, instrument.open_line),
@@ -63,7 +64,7 @@ def clashes(lines: Mapping[str, LineSettings], devices: Mapping[str, DeviceSetti
 
 
 def _overload(name: str, line: LineSettings, devices: Mapping[str, DeviceSettings]) -> list[Clash]:
-    units = {device: s for device, s in devices.items() if isinstance(s, modbus.ModbusDevice)}
+    units = {device: s for device, s in devices.items() if isinstance(s, ModbusDevice)}
     load = modbus.line_load(line, units)
     total = sum(load.values())
     if total <= 1:

@@ -7,16 +7,15 @@ import logging
 import math
 import random
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
-from devices.batch import Batch, DeviceError, Emit, Reason, SignalSet, bad
+from devices.batch import Batch, DeviceError, Emit, Reason, bad
 from devices.circuit import Budget, Circuit, Outage, State
 from devices.source import DeviceStatus, SourceStatus, Tally
+from devices.unit import OwnedWire, Poll, Reading, Unit
 from devices.wire import LineDownError
 
 log = logging.getLogger(__name__)
@@ -34,71 +33,6 @@ class Time:
     now: Callable[[], float] = time.monotonic
     wall: Callable[[], int] = time.time_ns
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """What a poll read: ``values`` and ``quality`` as in its batch; start and end in monotonic seconds."""
-
-    started: float
-    ended: float
-    values: NDArray[np.float64]
-    quality: NDArray[np.uint8]
-
-
-class Poll(Protocol):
-    """Points of one device that are read together, at one period."""
-
-    @property
-    def signals(self) -> SignalSet:
-        """The points' names; the last one is the device's "online"."""
-        ...
-
-    @property
-    def period(self) -> float:
-        """Seconds."""
-        ...
-
-    @property
-    def cost(self) -> float:
-        """Predicted seconds of line time."""
-        ...
-
-    async def read(self, retry: bool) -> Reading:
-        """Read once, with the unit's retries if ``retry``; raises DeviceError."""
-        ...
-
-
-class Unit(Protocol):
-    """One device on the line."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def polls(self) -> Sequence[Poll]: ...
-    @property
-    def patience(self) -> float:
-        """Seconds of line time that one attempt takes when nothing answers."""
-        ...
-
-    async def probe(self) -> None:
-        """One short question that any living unit answers; raises DeviceError."""
-        ...
-
-    def notes(self) -> tuple[str, ...]:
-        """Lasting findings, for people."""
-        ...
-
-
-class OwnedWire(Protocol):
-    """The line's wire."""
-
-    @property
-    def counts(self) -> Mapping[str, int]: ...
-    @property
-    def is_open(self) -> bool: ...
-    async def open(self) -> None: ...
-    def close(self) -> None: ...
 
 
 @dataclass(slots=True)

@@ -1,4 +1,4 @@
-"""Modbus devices: their settings, and one unit as the line reads it."""
+"""Modbus lines, and one unit as its line reads it."""
 
 from __future__ import annotations
 
@@ -7,28 +7,29 @@ import logging
 import time
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from functools import cache, lru_cache
-from itertools import pairwise
-from typing import Annotated, Literal
+from functools import lru_cache
+from typing import Literal
 
 import numpy as np
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field
 
 from devices.batch import signal_set
-from devices.line import Line, Reading, Time
+from devices.line import Line, Time
 from devices.modbus_frame import AsciiFraming, RtuFraming
+from devices.modbus_map import ModbusDevice
 from devices.modbus_pdu import Question, RefusedError
 from devices.modbus_wire import ModbusWire, SharedWire, TcpWire
-from devices.plan import MOST_REGISTERS, Cost, Learned, plan, silence
-from devices.register import BIT_TABLES, Block, Order, Register, Table, Type, compile_decoder, orders
+from devices.plan import Cost, Learned, plan, silence
+from devices.register import Block, Register, compile_decoder
 from devices.serial_line import SerialLine, serial_opener
-from devices.settings import DeviceSettings, LineSettings, NotNegative, PointName, Positive, Scaled
+from devices.settings import LineSettings, NotNegative, Positive
+from devices.unit import Reading
 from devices.wire import GarbledError, Opener, SilentError, tcp_opener
 
 log = logging.getLogger(__name__)
 
-_SECOND = timedelta(seconds=1)
 _ASK_AGAIN = 600.0  # seconds until an address that was refused is tried once more
+_LASTING_CODES = (1, 2, 3)  # function, address, value: it will say so again
 _GATEWAY_CODES = (10, 11)  # a bridge speaks for a unit that did not answer
 
 
@@ -58,100 +59,6 @@ class ModbusRtuTcpLine(LineSettings):
     connect_timeout: Positive = timedelta(seconds=3)
     connect_delay: NotNegative = timedelta()
     latency: Positive | None = None
-
-
-class ModbusPoint(Scaled):
-    """Where one signal stands in the device's map, and what its number means."""
-
-    address: int = Field(ge=0, le=65535)
-    table: Table = "holding"
-    type: Type | None = None
-    order: Order = "ABCD"
-    bit: int | None = Field(default=None, ge=0, le=15)
-    period: Positive | None = None
-
-    @model_validator(mode="after")
-    def _fits(self) -> ModbusPoint:
-        if self.table in BIT_TABLES:
-            if self.type not in (None, "bit") or self.bit is not None:
-                raise ValueError(f"a {self.table} is one bit by itself: leave out type and bit")
-            return self
-        if (self.type == "bit") != (self.bit is not None):
-            raise ValueError('type = "bit" and bit = 0..15 belong together (0 is the lowest)')
-        register = self.register()
-        if self.order not in orders(register.type):
-            suits = ", ".join(orders(register.type))
-            raise ValueError(f"order {self.order} does not suit {register.type}; one of {suits} would do")
-        if register.end > 65536:
-            raise ValueError(f"{register.type} at address {self.address} ends beyond 65535")
-        return self
-
-    def register(self) -> Register:
-        """The point as the decoder takes it; equal points share one."""
-        return _register(self)
-
-
-@cache
-def _register(point: ModbusPoint) -> Register:
-    return Register(
-        address=point.address,
-        type=point.type or ("bit" if point.table in BIT_TABLES else "u16"),
-        table=point.table,
-        order=point.order,
-        bit=point.bit or 0,
-        scale=point.scale,
-        offset=point.offset,
-        sentinel=point.sentinel,
-        range=point.range,
-    )
-
-
-@cache
-def _same(point: ModbusPoint) -> ModbusPoint:
-    return point
-
-
-class ModbusDevice(DeviceSettings):
-    """One unit and the points to read from it."""
-
-    unit_id: int = Field(default=1, ge=0, le=255)
-    period: Positive = _SECOND
-    timeout: Positive = _SECOND
-    retries: int = Field(default=1, ge=0, le=10)
-    turn_around: NotNegative = timedelta()
-    max_registers: int = Field(default=MOST_REGISTERS, ge=1, le=MOST_REGISTERS)
-    points: Annotated[dict[PointName, ModbusPoint], Field(min_length=1)]
-
-    @field_validator("points", mode="after")
-    @classmethod
-    def _share(cls, points: dict[str, ModbusPoint]) -> dict[str, ModbusPoint]:
-        """A thousand devices of one type hold their map once."""
-        return {name: _same(point) for name, point in points.items()}
-
-    @model_validator(mode="after")
-    def _points_stand_apart(self) -> ModbusDevice:
-        taken = sorted(
-            (point.table, point.address, point.register().end, name)
-            for name, point in self.points.items()
-            if point.bit is None
-        )
-        for (table, start, end, name), (next_table, next_start, next_end, other) in pairwise(taken):
-            same = (start, end) == (next_start, next_end)  # one register may well be two signals
-            if table == next_table and next_start < end and not same:
-                one, two = Block(table, start, end - start), Block(table, next_start, next_end - next_start)
-                raise ValueError(f"{name} ({one}) and {other} ({two}) overlap: correct an address or a type")
-        return self
-
-    def signals(self) -> tuple[str, ...]:
-        """The names of its points."""
-        return tuple(self.points)
-
-    def groups(self) -> dict[timedelta, dict[str, Register]]:
-        """Points by the period at which they are read, the fastest first."""
-        found: dict[timedelta, dict[str, Register]] = {}
-        for name, point in self.points.items():
-            found.setdefault(point.period or self.period, {})[name] = point.register()
-        return dict(sorted(found.items()))
 
 
 class ModbusUnit:
@@ -227,6 +134,8 @@ class ModbusPoll:
         if self._learned is not None and self._learned.unreadable and time.monotonic() > self._ask_again:
             self._learned.doubt()
             self._replan(self._learned)
+        if not self._questions:  # nothing can be read, and is there anybody?
+            await self._unit.probe()
         answers: list[bytes] = []
         refused: dict[int, RefusedError] = {}
         started = 0.0
@@ -257,11 +166,11 @@ class ModbusPoll:
         learned = self._learned or Learned()
         changed = False
         for number, error in refused.items():
-            if error.code not in (2, 3):
+            if error.code not in _LASTING_CODES:
                 continue
             block = self._questions[number].block
             why = f"refuses {block}: {error}"
-            if learned.refused(block, self._registers, why):
+            if learned.refused(block, self._registers, why, whole=error.code == 1):
                 log.warning("%s %s; its points stay bad, the rest is read", self._unit.name, why)
                 self._ask_again = time.monotonic() + _ASK_AGAIN
             changed = True

@@ -131,10 +131,10 @@ class Learned:
         readable = [r for r in registers if r not in self.unreadable]
         return plan(readable, cost, limit, self._cuts)
 
-    def refused(self, block: Block, registers: Sequence[Register], why: str) -> bool:
-        """Take note; True if it is final: what is in ``block`` cannot be read."""
+    def refused(self, block: Block, registers: Sequence[Register], why: str, whole: bool = False) -> bool:
+        """Take note; True if it is final: what is in ``block`` cannot be read. ``whole``: no part of it can."""
         inside = [r for r in registers if block.holds(r)]
-        cuts = cuts_after_refusal(block, inside)
+        cuts = frozenset[int]() if whole else cuts_after_refusal(block, inside)
         if cuts:
             self._cuts[block.table] = self._cuts.get(block.table, frozenset()) | cuts
             return False

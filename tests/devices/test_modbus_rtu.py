@@ -14,7 +14,8 @@ import pytest
 
 from devices.batch import Reason, bad
 from devices.kinds import open_sources
-from devices.modbus import ModbusDevice, ModbusSerialLine
+from devices.modbus import ModbusSerialLine
+from devices.modbus_map import ModbusDevice
 from devices.source import Source
 
 pytestmark = pytest.mark.anyio

@@ -9,7 +9,8 @@ import pytest
 from pydantic import ValidationError
 
 from devices.kinds import KINDS, clashes
-from devices.modbus import ModbusDevice, ModbusTcpLine
+from devices.modbus import ModbusTcpLine
+from devices.modbus_map import ModbusDevice
 
 SECOND = timedelta(seconds=1)
 

@@ -1,0 +1,77 @@
+"""What the owner of a line needs of the wire and of the units on it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from devices.batch import SignalSet
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a poll read: ``values`` and ``quality`` as in its batch; start and end in monotonic seconds."""
+
+    started: float
+    ended: float
+    values: NDArray[np.float64]
+    quality: NDArray[np.uint8]
+
+
+class Poll(Protocol):
+    """Points of one device that are read together, at one period."""
+
+    @property
+    def signals(self) -> SignalSet:
+        """The points' names; the last one is the device's "online"."""
+        ...
+
+    @property
+    def period(self) -> float:
+        """Seconds."""
+        ...
+
+    @property
+    def cost(self) -> float:
+        """Predicted seconds of line time."""
+        ...
+
+    async def read(self, retry: bool) -> Reading:
+        """Read once, with the unit's retries if ``retry``; raises DeviceError."""
+        ...
+
+
+class Unit(Protocol):
+    """One device on the line."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def polls(self) -> Sequence[Poll]: ...
+    @property
+    def patience(self) -> float:
+        """Seconds of line time that one attempt takes when nothing answers."""
+        ...
+
+    async def probe(self) -> None:
+        """One short question that any living unit answers; raises DeviceError."""
+        ...
+
+    def notes(self) -> tuple[str, ...]:
+        """Lasting findings, for people."""
+        ...
+
+
+class OwnedWire(Protocol):
+    """The line's wire."""
+
+    @property
+    def counts(self) -> Mapping[str, int]: ...
+    @property
+    def is_open(self) -> bool: ...
+    async def open(self) -> None: ...
+    def close(self) -> None: ...
