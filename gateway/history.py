@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from threading import Lock
@@ -68,16 +69,34 @@ class History:
         self._taken = 0
         self._purged = self._day = 0
         self._compacting = True
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._connection = sqlite.writing(path)
-        history_file.create(self._connection)
-        self._sets: dict[SignalSet, _Kept] = {
-            signal_set(source, tuple(json.loads(names))): _Kept(number, through, last_time)
-            for number, source, names, through, last_time in self._connection.execute(
-                "SELECT id, source, names, through, last_time FROM signal_set"
-            )
-        }
+        self._path = path
         self._reader = HistoryReader(path, tail=self.tail)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self._connection, self._sets = self._opened()
+        except sqlite.DatabaseError as error:
+            if not sqlite.is_malformed(error):
+                raise
+            self._begin_anew(error)
+
+    def _opened(self) -> tuple[sqlite.Connection, dict[SignalSet, _Kept]]:
+        connection = sqlite.writing(self._path)
+        history_file.create(connection)
+        rows = connection.execute("SELECT id, source, names, through, last_time FROM signal_set")
+        return connection, {
+            signal_set(source, tuple(json.loads(names))): _Kept(number, through, last_time)
+            for number, source, names, through, last_time in rows
+        }
+
+    def _begin_anew(self, error: Exception) -> None:
+        """Set a damaged file aside: what is measured from now on matters more than what was."""
+        aside = self._path.with_name(self._path.name + ".corrupt")
+        log.error("the history is damaged (%s): set aside as %s, a new one begins", error, aside.name)
+        self._reader.close()
+        for suffix in ("-wal", "-shm", ""):
+            with suppress(FileNotFoundError):
+                self._path.with_name(self._path.name + suffix).replace(aside.with_name(aside.name + suffix))
+        self._connection, self._sets = self._opened()
 
     @staticmethod
     def reader(path: Path, tail: Callable[[str, int], Series] | None = None) -> HistoryReader:
@@ -97,6 +116,9 @@ class History:
             if entries:
                 self._maintain(entries[-1].time)
         except (OSError, sqlite.DatabaseError) as error:
+            if sqlite.is_malformed(error):
+                self._connection.close()
+                self._begin_anew(error)
             raise StoreUnavailableError(f"history: {error}") from error
         oldest = next(iter(self._open.values()), None)
         return oldest.first_id - 1 if oldest else entries[-1].id if entries else 0

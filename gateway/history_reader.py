@@ -139,6 +139,7 @@ class HistoryReader:
                     self._connection = sqlite.reading(self._path)
                 return self._connection.execute(query, values).fetchall()
         except sqlite.DatabaseError as error:
+            self.close()  # its writer may have begun a new file
             if "unable to open" in str(error) or "no such table" in str(error):
                 return []  # nothing was ever written
             raise StoreUnavailableError(f"history: {error}") from error

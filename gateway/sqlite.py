@@ -23,7 +23,16 @@ else:
         from sqlite3 import Connection, DatabaseError
         from sqlite3 import connect as _connect
 
-__all__ = ["Connection", "DatabaseError", "is_damage", "is_full", "reading", "transaction", "writing"]
+__all__ = [
+    "Connection",
+    "DatabaseError",
+    "is_damage",
+    "is_full",
+    "is_malformed",
+    "reading",
+    "transaction",
+    "writing",
+]
 
 _PASSING = (
     "I/O error",
@@ -79,3 +88,8 @@ def is_full(error: Exception) -> bool:
 def is_damage(error: DatabaseError) -> bool:
     """Whether the file's content is wrong, which trying again does not mend."""
     return not any(words in str(error) for words in _PASSING)
+
+
+def is_malformed(error: Exception) -> bool:
+    """Whether SQLite itself says that the file is damaged."""
+    return any(words in str(error) for words in ("malformed", "not a database"))

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
@@ -221,6 +222,26 @@ def test_another_process_reads_it_with_the_tail_of_the_writer(path: Path) -> Non
     assert reader.latest(["pump-1/vib_rms"])["pump-1/vib_rms"].value == 600
     for each in (reader, whole, history):
         each.close()
+
+
+@pytest.mark.parametrize("start", [0, 4096])
+def test_a_damaged_file_is_set_aside_and_a_new_one_begins(path: Path, start: int) -> None:
+    first = History(path)
+    first.write(ramp(0, 3000))
+    first.close()
+    content = bytearray(path.read_bytes())
+    content[start : start + 8192] = bytes(range(256)) * 32
+    path.write_bytes(content)
+    second = History(path)
+    for at in range(3000, 5000):
+        with suppress(StoreUnavailableError):
+            second.write(ramp(at, at + 1))
+    second.flush()
+    assert path.with_name("history.db.corrupt").exists()
+    assert second.series("pump-1/vib_rms", T0 + 4000 * SECOND, T0 + DAY).mean.tolist() == list(
+        range(4000, 5000)
+    )
+    second.close()
 
 
 def test_a_frame_has_a_column_for_each_signal(history: History) -> None:
