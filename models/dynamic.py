@@ -63,13 +63,13 @@ class Dynamic:
         """The greatest statistic over its limit after ``row`` (width,), NaN where missing."""
         away = (row - self.centre) / self.scale
         missing = np.flatnonzero(np.isnan(away))
-        z = np.clip(np.where(np.isnan(away), _FADE * self.history[0], away), -_CLIP, _CLIP)
-        self.history = np.vstack([z, self.history[:-1]])
-        stacked = self.history.ravel()
+        self.history[1:] = self.history[:-1]
+        away[missing] = _FADE * self.history[0][missing]
+        np.clip(away, -_CLIP, _CLIP, out=self.history[0])
+        stacked, z = self.history.reshape(-1), self.history[0]
         for _ in range(_FILLS if len(missing) else 0):
-            stacked[missing] = ((stacked @ self.axes.T) @ self.axes)[missing]
-        z = self.history[0]
-        residual = stacked - (stacked @ self.axes.T) @ self.axes
+            stacked[missing] = ((self.axes @ stacked) @ self.axes)[missing]
+        residual = stacked - (self.axes @ stacked) @ self.axes
         return float(np.exp((self._smooth(residual, z @ self.root) - self.limits).max() / 2))
 
     def follow(self) -> None:
@@ -94,11 +94,14 @@ class Dynamic:
 
     def _smooth(self, residual: Array, whitened: Array) -> Array:
         """Move the smoothed residual and return the logarithms of the five statistics."""
-        self.square = self.square + _SPEEDS * (residual * residual - self.square)
-        self.mean = self.mean + _SPEEDS * (residual - self.mean)
-        self.fast = self.fast + _T2_SPEED * (whitened - self.fast)
-        mean = (self.mean * self.mean).sum(axis=1)
-        return np.log(np.concatenate([self.square.sum(axis=1), mean, [self.fast @ self.fast]]) + 1e-12)
+        self.square += _SPEEDS * (residual * residual - self.square)
+        self.mean += _SPEEDS * (residual - self.mean)
+        self.fast += _T2_SPEED * (whitened - self.fast)
+        found = np.empty(len(_SPREADS))
+        found[:2] = self.square.sum(axis=1)
+        found[2:4] = np.einsum("ij,ij->i", self.mean, self.mean)
+        found[4] = self.fast @ self.fast
+        return np.asarray(np.log(found + 1e-12))
 
     @staticmethod
     def _held_out(rows: Array) -> tuple[Array, Array]:

@@ -11,7 +11,7 @@ from models.calibrate import independent
 from models.dynamic import Dynamic
 from models.followed import Followed
 from models.pace import Pace, Step
-from models.promise import Array, Contribution, ModelError, as_score
+from models.promise import Array, Contribution, ModelError
 from models.state import expect, pack, unpack
 
 MOST_ROWS = 4096
@@ -95,8 +95,7 @@ class MachineWatch:
         if self._judge is None:
             return np.zeros(1)
         self._observe(time, row)
-        dark = not np.isfinite(row[self._used]).any()
-        return as_score(np.array([np.nan if dark else self._ratio]))
+        return np.array([1.0 - 1.0 / (1.0 + self._ratio)])
 
     def why(self, output: int = 0) -> tuple[Contribution, ...]:
         """The signals that carry the last score."""
@@ -148,7 +147,9 @@ class MachineWatch:
             self._judge.restart()
         if step in (Step.NEXT, Step.JUMP):
             used = row[self._used]
-            self._ratio = self._judge.step(np.where(np.isfinite(used), used, np.nan))
+            known = np.isfinite(used)
+            ratio = self._judge.step(used if known.all() else np.where(known, used, np.nan))
+            self._ratio = ratio if known.any() else 0.0
         return step is not Step.LATE
 
     def _choose(self, rows: Array) -> None:

@@ -87,8 +87,9 @@ class MachineT2:
         away = (rows - self._centre) / self._scale
         self._covariance = shrunk_covariance(away[:cut])
         self._precision = (b"", self._covariance)
-        whole = np.isfinite(away[:, np.isfinite(self._scale)]).all(axis=1)
-        held_out = away[cut:][whole[cut:]] if whole[cut:].sum() >= _FEWEST_WHOLE else away[cut:]
+        held_out = away[cut:]
+        whole = held_out[~np.isnan(held_out[:, np.isfinite(self._scale)]).any(axis=1)]
+        held_out = whole if len(whole) >= _FEWEST_WHOLE else held_out
         statistic = np.array([self._t2(one) for one in held_out])
         self._limit = limit_for(statistic[np.isfinite(statistic)], self._rate)
         self._rows.let_go()
