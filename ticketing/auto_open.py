@@ -14,7 +14,8 @@ from sqlalchemy import and_, case, func, or_, select, update
 from ticketing import events, timers
 from ticketing.errors import FieldError
 from ticketing.moves import Asked
-from ticketing.moving import make_move
+from ticketing.moving import make_move, watch_the_repair
+from ticketing.opening import open_for_fault
 from ticketing.policy import priority
 from ticketing.records import (
     ENGINE,
@@ -29,7 +30,7 @@ from ticketing.records import (
 )
 from ticketing.tables import alarm as alarms
 from ticketing.tables import asset as assets
-from ticketing.tables import evidence, mute, rule_version, wo_alarm, wo_task, work_order
+from ticketing.tables import evidence, mute, rule_version, wo_alarm, work_order
 from ticketing.writing import Writing
 
 MIN_ACTIVE = {2: 10 * MINUTE, 3: MINUTE, 4: 0}  # where the rule says nothing; severity 1 opens no order
@@ -95,8 +96,7 @@ def cleared(tx: Writing, episode: str, at: int) -> None:
             continue
         tx.record(order.number, at=at, actor=ENGINE, kind="signal_normal", fields={"episode": episode})
         if order.state is State.RESOLVED:
-            timers.stop(tx, "not_cleared", order.number)
-            timers.start(tx, "verify", order.number, at=at, ms=order.verify_ms, asset=order.asset)
+            watch_the_repair(tx, order, at)
         elif order.state is State.NEW and order.self_clear and order.severity_max <= 2:
             timers.start(tx, "self_clear", order.number, at=at, ms=tx.policy.self_clear_after)
 
@@ -191,11 +191,9 @@ def flooding(tx: Writing, alarm: Alarm, at: int) -> Decision | None:
 
 def opened(tx: Writing, alarm: Alarm, at: int) -> Decision:
     """7. A new order, linked to the last one of this fault; a fault that keeps coming back is marked."""
-    last, repeats = _earlier(tx, alarm.fault_key, at)
-    urgency = _priority(tx, alarm)
-    if repeats >= tx.policy.urgent_repeats:
-        urgency = max(1, urgency - 1)
-    order = tx.open_row(
+    order = open_for_fault(
+        tx,
+        alarm.fault_key,
         at=at,
         actor=ENGINE,
         source=f"alarm:{alarm.episode}:{at}",
@@ -203,20 +201,14 @@ def opened(tx: Writing, alarm: Alarm, at: int) -> Decision:
         origin="alarm",
         asset=alarm.asset,
         failure_mode=alarm.failure_mode,
-        fault_key=alarm.fault_key,
         title_zh=alarm.title_zh,
         title_en=alarm.title_en,
-        priority=urgency,
+        priority=_priority(tx, alarm),
         first_seen_at=alarm.since,
-        chronic=repeats >= tx.policy.chronic_repeats,
         self_clear=alarm.policy.self_clear,
         verify_ms=alarm.policy.verify,
     )
-    order = attach(tx, order, alarm, "trigger", at)
-    if last is not None:
-        tx.link(order.number, "recurrence_of", last)
-    if order.chronic:
-        _add_root_cause_task(tx, order)
+    attach(tx, order, alarm, "trigger", at)
     return Decision("opened", order.number, alarm.title_en)
 
 
@@ -325,29 +317,6 @@ def _flood_order(tx: Writing, alarm: Alarm, at: int) -> Order:
         title_en="Alarm flood: many new faults at once",
         priority=_priority(tx, alarm),
     )
-
-
-def _earlier(tx: Writing, key: str, at: int) -> tuple[str | None, int]:
-    """The last closed order of this fault, and how many were closed within the repeat window."""
-    closed = tx.connection.execute(
-        select(work_order.c.number, work_order.c.closed_at)
-        .where(tx.here(work_order, fault_key=key, state=State.CLOSED))
-        .order_by(work_order.c.closed_at.desc(), work_order.c.number.desc())
-    ).all()
-    recent = [row for row in closed if row.closed_at > at - tx.policy.repeat_window]
-    return (closed[0].number if closed else None), len(recent)
-
-
-def _add_root_cause_task(tx: Writing, order: Order) -> None:
-    task = {
-        "seq": 1,
-        "text_zh": "根本原因分析:该故障 90 天内反复出现",
-        "text_en": "Root cause analysis: this fault keeps coming back within 90 days",
-        "kind": "text",
-        "mandatory": True,
-    }
-    tx.add(wo_task, number=order.number, **task)
-    tx.record(order.number, at=order.opened_at, actor=ENGINE, kind="task_added", fields=task)
 
 
 def _keep(tx: Writing, given: RaisedAlarm) -> None:

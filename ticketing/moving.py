@@ -9,8 +9,8 @@ from sqlalchemy import delete, func, select
 
 from ticketing import timers
 from ticketing.fields import FIELDS
-from ticketing.moves import Asked, check
-from ticketing.records import DAY, Actor, Order, State
+from ticketing.moves import MOVES, Asked, check
+from ticketing.records import DAY, Actor, Order
 from ticketing.tables import alarm, mute, wo_alarm
 from ticketing.writing import Writing
 
@@ -68,10 +68,12 @@ def _columns(order: Order, asked: Asked) -> dict[str, Any]:  # noqa: PLR0911  a 
 def _follow(tx: Writing, order: Order, asked: Asked) -> None:
     """What else happens because the move was made; ``order`` is as it stands after it."""
     name, at, fields = asked.name, asked.at, asked.fields
-    if order.state is not State.RESOLVED or name == "resolve":
+    if MOVES[name].to is not None:
         _stop_timers(tx, order)
     if name == "resolve":
-        _watch_the_repair(tx, order, at)
+        watch_the_repair(tx, order, at)
+    if name in ("hold", "resolve"):
+        timers.start(tx, "work_ended", order.number, at=at, ms=0)
     if order.outcome == "false_alarm" and name in ("resolve", "cancel"):
         _mute(tx, order, at, fields.get("mute_days", tx.policy.mute_days))
     if "duplicate_of" in fields:
@@ -85,8 +87,9 @@ def _stop_timers(tx: Writing, order: Order) -> None:
         timers.stop(tx, kind, order.number)
 
 
-def _watch_the_repair(tx: Writing, order: Order, at: int) -> None:
-    """After resolving: the signal must clear soon, then stay normal; without a signal the days count."""
+def watch_the_repair(tx: Writing, order: Order, at: int) -> None:
+    """While resolved: the signal must clear soon, then stay normal; without a signal the days count."""
+    _stop_timers(tx, order)
     if order.alarms_active:
         ms = tx.policy.not_cleared_after
         timers.start(tx, "not_cleared", order.number, at=at, ms=ms, asset=order.asset)

@@ -210,15 +210,18 @@ class Reading:
         active: bool | None = None,
         asset: str | None = None,
         number: str | None = None,
-        limit: int = 50,
+        suppression: str | None = None,
+        limit: int | None = 50,
         offset: int = 0,
     ) -> list[Alarm]:
-        """Alarm episodes, the newest first; those of one order with ``number``."""
+        """Alarm episodes, the newest first; those of one order with ``number``. ``limit`` None: all."""
         query = ALARMS.where(self.here(alarm))
         if active is not None:
             query = query.where(alarm.c.cleared_at.is_(None) if active else alarm.c.cleared_at.is_not(None))
         if asset is not None:
             query = query.where(alarm.c.asset == asset)
+        if suppression is not None:
+            query = query.where(alarm.c.suppression == suppression)
         if number is not None:
             attached = select(wo_alarm.c.episode).where(self.here(wo_alarm, number=number))
             query = query.where(alarm.c.episode.in_(attached))

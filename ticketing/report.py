@@ -7,6 +7,7 @@ from sqlalchemy import select
 from ticketing.auto_open import fault_key
 from ticketing.errors import FieldError, MissingFieldError, MoveRefusedError
 from ticketing.fields import FIELDS
+from ticketing.opening import open_for_fault
 from ticketing.policy import priority as priority_of
 from ticketing.records import Actor, Order
 from ticketing.tables import work_order
@@ -43,7 +44,9 @@ def open_order(
     if fault and (known := tx.open_order_for(fault)) is not None:
         text = f"this fault of {asset} is already being worked on; comment there"
         raise MoveRefusedError(known.number, known.state, known.version, "guard", text)
-    return tx.open_row(
+    return open_for_fault(
+        tx,
+        fault,
         at=at,
         actor=actor,
         source=source,
@@ -51,7 +54,6 @@ def open_order(
         origin="person",
         asset=asset,
         failure_mode=failure_mode,
-        fault_key=fault,
         title_zh=title.strip(),
         title_en=title.strip(),
         description=description,

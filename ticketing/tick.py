@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from sqlalchemy import update
+
 from ticketing import timers
-from ticketing.auto_open import decide
+from ticketing.auto_open import attach, decide
 from ticketing.moves import Asked
-from ticketing.moving import make_move, start_auto_close
+from ticketing.moving import make_move, start_auto_close, watch_the_repair
 from ticketing.records import TIMER, Decision, State
+from ticketing.tables import alarm as alarms
 from ticketing.timers import Due
 from ticketing.writing import Writing
 
@@ -59,10 +62,31 @@ def _auto_close(tx: Writing, due: Due) -> None:
         tx.decisions.append(Decision("auto_closed", order.number, "resolved, verified, and nobody objected"))
 
 
+def _work_ended(tx: Writing, due: Due) -> None:
+    """Nobody works on the machine any more: what was silent by design meanwhile is judged now.
+
+    An alarm of the repaired fault itself gets the time to clear that any repair gets.
+    """
+    order = tx.order(due.subject)
+    if tx.count_orders(state=State.IN_PROGRESS, asset=order.asset):
+        return  # another order goes on there
+    silent = tx.alarms(active=True, asset=order.asset, suppression="by_design", limit=None)
+    for alarm in reversed(silent):
+        tx.connection.execute(
+            update(alarms).where(tx.here(alarms, episode=alarm.episode)).values(suppression="none")
+        )
+        if alarm.fault_key == order.fault_key and order.state is State.RESOLVED:
+            order = attach(tx, order, alarm, "repeat", due.at)
+            watch_the_repair(tx, order, due.at)
+        else:
+            decide(tx, tx.alarm(alarm.episode), due.at)
+
+
 HANDLERS: Mapping[str, Callable[[Writing, Due], None]] = {
     "min_active": _held_long_enough,
     "self_clear": _self_clear,
     "verify": _verify,
     "not_cleared": _not_cleared,
     "auto_close": _auto_close,
+    "work_ended": _work_ended,
 }

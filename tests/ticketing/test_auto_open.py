@@ -264,6 +264,37 @@ TRACES = {
         139m  tick                                           |
         140m  tick                                           | verified 1
     """,
+    "what fell silent during the work is judged when it ends": """
+        0s    raise a pump-1 VIB 4                           | opened 1
+        1m    clear a                                        |
+        2m    move 1 assign lead assignee=li                 | assigned
+        3m    move 1 start tech                              | in_progress
+        20m   raise b pump-1 OHE 4 suppression=by_design     | suppressed
+        21m   raise c pump-1 VIB 4 suppression=by_design     | suppressed
+        22m   raise d pump-1 NOI 4 suppression=shelved       | suppressed
+        30m   move 1 resolve tech symptom=VIB mechanism=wear remedy=replace | resolved
+        30m   tick                                           | opened 2
+        30m   order 1                                        | resolved P1 x2
+        40m   clear c                                        |
+        1d39m tick                                           |
+        1d40m tick                                           | verified 1
+    """,
+    "a fault that only fell silent during its own repair comes back": """
+        0s    raise a pump-1 VIB 4                           | opened 1
+        1m    clear a                                        |
+        2m    move 1 assign lead assignee=li                 | assigned
+        3m    move 1 start tech                              | in_progress
+        20m   raise b pump-1 VIB 4 suppression=by_design     | suppressed
+        30m   move 1 resolve tech symptom=VIB mechanism=wear remedy=replace | resolved
+        59m   tick                                           |
+        60m   tick                                           | recurred 1
+    """,
+    "a person's report of a fault that was there before is linked too": """
+        0s    raise a pump-1 VIB 4                           | opened 1
+        1h    close 1                                        | closed
+        9d    report pump-1 VIB                              | new 2
+        9d    links 2                                        | recurrence_of 1
+    """,
     "signing before the signal is verified needs a reason": """
         0s    raise a pump-1 VIB 4                           | opened 1
         1h    clear a                                        |

@@ -1,0 +1,54 @@
+"""Opening an order for a fault that may have been there before: it is linked, and marked when it keeps coming."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import select
+
+from ticketing.records import ENGINE, Actor, Order, State
+from ticketing.tables import wo_task, work_order
+from ticketing.writing import Writing
+
+
+def open_for_fault(
+    tx: Writing, key: str | None, *, at: int, actor: Actor, priority: int, **columns: Any
+) -> Order:
+    """A new order; the last one of this fault is linked, and repeats make it more urgent and then chronic."""
+    last, repeats = _earlier(tx, key, at) if key else (None, 0)
+    order = tx.open_row(
+        at=at,
+        actor=actor,
+        fault_key=key,
+        priority=max(1, priority - 1) if repeats >= tx.policy.urgent_repeats else priority,
+        chronic=repeats >= tx.policy.chronic_repeats,
+        **columns,
+    )
+    if last is not None:
+        tx.link(order.number, "recurrence_of", last)
+    if order.chronic:
+        _ask_for_the_root_cause(tx, order)
+    return order
+
+
+def _earlier(tx: Writing, key: str, at: int) -> tuple[str | None, int]:
+    """The last closed order of this fault, and how many were closed within the repeat window."""
+    closed = tx.connection.execute(
+        select(work_order.c.number, work_order.c.closed_at)
+        .where(tx.here(work_order, fault_key=key, state=State.CLOSED))
+        .order_by(work_order.c.closed_at.desc(), work_order.c.number.desc())
+    ).all()
+    recent = [row for row in closed if row.closed_at > at - tx.policy.repeat_window]
+    return (closed[0].number if closed else None), len(recent)
+
+
+def _ask_for_the_root_cause(tx: Writing, order: Order) -> None:
+    task = {
+        "seq": 1,
+        "text_zh": "根本原因分析:该故障 90 天内反复出现",
+        "text_en": "Root cause analysis: this fault keeps coming back within 90 days",
+        "kind": "text",
+        "mandatory": True,
+    }
+    tx.add(wo_task, number=order.number, **task)
+    tx.record(order.number, at=order.opened_at, actor=ENGINE, kind="task_added", fields=task)
