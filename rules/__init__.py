@@ -5,12 +5,13 @@ Pure: time is an argument, and nothing here reads a clock, a file or a wire; no 
 ``panel`` many of them at once. README.md here is for engineers who write rules.
 """
 
-from rules.episode import Decision, Phase, State, Transition, report, step
+from rules.episode import Phase, State, step
 from rules.expression import ExpressionError
 from rules.failure_modes import FAILURE_MODES
 from rules.panel import Panel, View
 from rules.rule import Bound, Rule, RuleError, bind
 from rules.settings import RuleSettings
+from rules.transition import Decision, Transition, report
 
 __all__ = [
     "FAILURE_MODES", "Bound", "Decision", "ExpressionError", "Panel", "Phase", "Rule", "RuleError",

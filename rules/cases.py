@@ -19,10 +19,11 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 
 from rules.duration import Duration, LastingDuration, nanoseconds, write_duration
-from rules.episode import Phase, State, Transition
+from rules.episode import Phase, State
 from rules.panel import Panel, View
 from rules.rule import Bound, Rule, bind
 from rules.settings import RuleSettings
+from rules.transition import Transition
 
 START = 1_767_225_600_000_000_000  # 2026-01-01T00:00:00Z, the time of the first sample
 MOST_SAMPLES = 1_000_000

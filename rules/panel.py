@@ -16,9 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rules import snapshot
-from rules.episode import State, Transition, Watch, report, step, watch
+from rules.episode import State, step
 from rules.expression import Closure
 from rules.rule import Bound, Program
+from rules.transition import Transition, report
+from rules.watch import Watch, watch
 
 NEVER = -(2**62)  # far enough back that no time minus it overflows
 _REST = State()

@@ -9,8 +9,9 @@ from dataclasses import astuple, dataclass
 from itertools import groupby
 from typing import Any
 
-from rules.episode import Phase, State, Timer, Transition, episode_name
+from rules.episode import Phase, State, Timer
 from rules.rule import Bound
+from rules.transition import Transition, episode_name
 
 VERSION = 1
 

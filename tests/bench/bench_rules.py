@@ -1,4 +1,4 @@
-"""How many evaluations a CPU second the panel makes (bar P4), and what its memory and its start cost.
+"""How many evaluations a CPU second the panel makes (bar P4), its memory and its start, and backtests (bar P11).
 
 Run ``python tests/bench/bench_rules.py``. An evaluation is one rule looking at one signal for one sample.
 """
@@ -12,6 +12,7 @@ import time
 import numpy as np
 
 from rules import Panel, Rule, RuleSettings, bind
+from rules.replay import replay
 
 SECOND = 1_000_000_000
 
@@ -71,6 +72,21 @@ def measure(
     }
 
 
+def backtest(days: float, noise: float) -> dict[str, float]:
+    """One signal at 1 Hz with a slow load cycle and ``noise``, crossing its limit now and then (bar P11)."""
+    chance = np.random.default_rng(0)
+    count = int(days * 86_400)
+    times = np.arange(count, dtype=np.int64) * SECOND
+    values = np.column_stack(
+        [6.5 + 2 * np.sin(times / 7e12) + noise * chance.standard_normal(count), np.full(count, 1480.0)]
+    )
+    bound = bind(rule(0, "two"), "a", {"q0": None, "speed": None})
+    began = time.process_time()
+    _, said = replay(bound, times, values)
+    used = time.process_time() - began
+    return {"samples": count, "CPU s": used, "samples per CPU s": count / used, "transitions": len(said)}
+
+
 def main() -> None:
     """Print one line per case; P4 is the first."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -88,7 +104,14 @@ def main() -> None:
         found = measure(
             options.signals, options.seconds, width=width, per_signal=per_signal, kind=kind, crossing=crossing
         )
-        print(f"{title:48}", "  ".join(f"{name} {figure:,.1f}" for name, figure in found.items()), flush=True)
+        show(title, found)
+    show("backtest: a month of a signal at 1 Hz", backtest(30, 0.05))
+    show("backtest: a month, the signal rough at its limit", backtest(30, 0.5))
+
+
+def show(title: str, found: dict[str, float]) -> None:
+    """One case, one line."""
+    print(f"{title:48}", "  ".join(f"{name} {figure:,.2f}" for name, figure in found.items()), flush=True)
 
 
 if __name__ == "__main__":

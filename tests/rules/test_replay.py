@@ -1,0 +1,83 @@
+"""History in one go against ``step`` sample by sample, and against the panel that runs live."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rules import Panel, Rule, RuleSettings, State, Transition, bind, report, step
+from rules.replay import replay, rows
+from tests.rules.traces import QUANTITIES, SECOND, columns, form, settled, value
+
+forwards = st.lists(st.sampled_from([1, 1, 1, 1, 2, 5]), min_size=1, max_size=9)
+stretch = st.tuples(forwards, st.lists(value, min_size=3, max_size=3))
+sample = st.tuples(st.sampled_from([1, 1, 2, 3, 9]), st.integers(1, 4), value)
+
+
+@settings(max_examples=200, deadline=None)
+@given(form, st.lists(stretch, max_size=8), st.integers(0, 30))
+def test_replay_says_what_step_says(
+    one: dict[str, Any], trace: list[tuple[list[int], list[float]]], cut: int
+) -> None:
+    bound = bind(Rule("r", RuleSettings.model_validate(one)), "a", QUANTITIES)
+    table = [(forward, values) for forwards, values in trace for forward in forwards]
+    times = np.cumsum([forward for forward, _ in table], dtype=np.int64) * SECOND
+    values = np.array([values for _, values in table], np.float64).reshape(-1, 3)
+    state, wanted = State(), list[Transition]()
+    for time, found in zip(times.tolist(), values.tolist(), strict=True):
+        before, state = state, step(bound, state, time, found)
+        wanted += report(bound, before, state, time, found)
+    for worth in (0, 4):
+        after, said = replay(bound, times, values, worth=worth)
+        assert said == wanted
+        assert settled(after) == settled(state)
+    half, first = replay(bound, times[:cut], values[:cut], worth=0)  # in two stretches
+    _, second = replay(bound, times[cut:], values[cut:], half)
+    assert first + second == wanted
+
+
+@settings(max_examples=100, deadline=None)
+@given(form, st.tuples(*(st.lists(sample, max_size=6) for _ in range(3))))
+def test_history_says_what_the_panel_said_live(
+    one: dict[str, Any], series: tuple[list[tuple[int, int, float]], ...]
+) -> None:
+    bound = bind(Rule("r", RuleSettings.model_validate(one)), "a", QUANTITIES)
+    recorded = [
+        (
+            np.cumsum([f for f, repeat, _ in samples for _ in range(repeat)], dtype=np.int64) * SECOND,
+            np.array([x for _, repeat, x in samples for _ in range(repeat)], np.float64),
+        )
+        for samples in series
+    ]
+    panel = Panel([bound])
+    live: list[Transition] = []
+    for time in sorted({int(t) for times, _ in recorded for t in times}):
+        now = {
+            name: float(values[times == time][0])
+            for name, (times, values) in zip(bound.inputs, recorded, strict=True)
+            if (times == time).any()
+        }
+        live += panel.judge(panel.view(list(now)), time, *columns(list(now.values())))
+    assert replay(bound, *rows(bound, recorded), worth=0)[1] == live
+
+
+def test_rows_keep_an_input_for_max_gap_and_no_longer() -> None:
+    settings = {
+        "failure_mode": "VIB",
+        "scope": {"class": "pump"},
+        "signals": {"v": "v", "n": "n"},
+        "quality": {"max_gap": "3s"},
+    }
+    rule = Rule(
+        "r", RuleSettings.model_validate(settings | {"when": [{"severity": 3, "expr": "v > 1 and n > 1"}]})
+    )
+    bound = bind(rule, "a", QUANTITIES)
+    v = np.array([1, 2, 3, 4, 5, 6], np.int64) * SECOND, np.array([1.0, 2, 3, 4, 5, 6])
+    n = np.array([2], np.int64) * SECOND, np.array([7.0])
+    times, values = rows(bound, [v, n])
+    assert (times // SECOND).tolist() == [1, 2, 3, 4, 5, 6]
+    assert [None if math.isnan(x) else x for x in values[:, 1]] == [None, 7, 7, 7, 7, None]
