@@ -25,14 +25,16 @@ May import no other room and reads no clock: time is an argument (UTC, integer m
         tx.ack(episode, actor, now, "seen")
 
 A move is refused by MoveRefusedError (``why``: illegal, stale, guard → 409; role → 403), MissingFieldError
-and FieldError (→ 422, ``fields``), NotFoundError (→ 404). ``MOVES`` says which moves there are, who may make
-them and which fields they need; ``FIELDS`` what each field may hold; ``FAILURE_MODES`` … the codes' names.
+and FieldError (→ 422, ``fields``), ForbiddenError (→ 403), NotFoundError (→ 404). ``MOVES`` says which moves
+there are, who may make them and which fields they need; ``FIELDS`` what each field may hold; ``FAILURE_MODES`` …
+the codes' names; ``PERMISSIONS`` who may do what else, and ``matrix()`` prints both.
 """
 
 from ticketing.codes import CAUSES, DETECTIONS, FAILURE_MODES, MECHANISMS, REMEDIES
 from ticketing.desk import Desk, Tx
 from ticketing.errors import (
     FieldError,
+    ForbiddenError,
     MissingFieldError,
     MoveRefusedError,
     NotFoundError,
@@ -42,6 +44,7 @@ from ticketing.errors import (
 from ticketing.events import Chain, canonical
 from ticketing.fields import FIELDS, Field
 from ticketing.moves import MOVES, Move, legal_moves
+from ticketing.permissions import PERMISSIONS, ROLES, matrix, require
 from ticketing.policy import Policy, Target, priority
 from ticketing.reading import OPEN, Reading
 from ticketing.records import (
@@ -73,7 +76,9 @@ __all__ = [
     "MOVES",
     "OPEN",
     "OPEN_STATES",
+    "PERMISSIONS",
     "REMEDIES",
+    "ROLES",
     "TIMER",
     "Actor",
     "Alarm",
@@ -86,6 +91,7 @@ __all__ = [
     "Evidence",
     "Field",
     "FieldError",
+    "ForbiddenError",
     "Link",
     "MissingFieldError",
     "Move",
@@ -104,5 +110,7 @@ __all__ = [
     "Tx",
     "canonical",
     "legal_moves",
+    "matrix",
     "priority",
+    "require",
 ]

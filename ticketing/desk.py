@@ -14,6 +14,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from ticketing import auto_open, database, events, report, tick, timers
 from ticketing.moves import Asked
 from ticketing.moving import make_move
+from ticketing.permissions import require
 from ticketing.policy import Policy
 from ticketing.reading import Reading
 from ticketing.records import Actor, Alarm, Asset, Decision, Order, RaisedAlarm
@@ -133,6 +134,7 @@ class Tx(Writing):
 
     def ack(self, episode: str, actor: Actor, at: int, note: str = "") -> Alarm:
         """A person has seen the alarm; the first one counts."""
+        require(actor, "alarm.ack")
         first = update(alarms).where(self.here(alarms, episode=episode, acked_at=None))
         self.connection.execute(first.values(acked_at=at, acked_by=actor.name, ack_note=note))
         return self.alarm(episode)

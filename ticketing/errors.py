@@ -31,6 +31,10 @@ class MoveRefusedError(TicketingError):
         self.number, self.state, self.version, self.why = number, state, version, why
 
 
+class ForbiddenError(TicketingError):
+    """This is not this person's to do (HTTP 403)."""
+
+
 class FieldError(TicketingError):
     """A given field is not what it should be (HTTP 422)."""
 

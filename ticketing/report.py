@@ -8,6 +8,7 @@ from ticketing.auto_open import fault_key
 from ticketing.errors import FieldError, MissingFieldError, MoveRefusedError
 from ticketing.fields import FIELDS
 from ticketing.opening import open_for_fault
+from ticketing.permissions import require
 from ticketing.policy import priority as priority_of
 from ticketing.records import Actor, Order
 from ticketing.tables import work_order
@@ -29,6 +30,7 @@ def open_order(
     key: str | None = None,
 ) -> Order:
     """A new order from a person; the same ``key`` again (a phone's offline queue) gives the same order."""
+    require(actor, "order.open")
     source = f"report:{actor.name}:{key}" if key else f"report:{actor.name}:{asset}:{at}"
     sent = select(work_order.c.number).where(tx.here(work_order, source=source))
     if (number := tx.connection.scalar(sent)) is not None:
