@@ -147,10 +147,16 @@ class Line:
             slots.advance()
 
     def _grids(self) -> list[_Slots]:
-        """Polls one after the other, each at the predicted end of the one before."""
+        """Polls one after the other, each at the predicted end of the one before.
+
+        Lines begin in step with 64 ticks of the fastest period: one wake of the loop then serves several lines,
+        which costs a third of waking for each.
+        """
         grids: list[_Slots] = []
         fastest = min(poll.period for member in self._members for poll in member.unit.polls)
-        at = self._clock.now() + self._start * min(fastest, _LONGEST_SPREAD)
+        spread = min(fastest, _LONGEST_SPREAD)
+        tick = spread / 64
+        at = math.ceil((self._clock.now() + self._start * spread) / tick) * tick
         for member in self._members:
             for poll in member.unit.polls:
                 grids.append(_Slots(member, poll, origin=at, due=at))
@@ -292,6 +298,8 @@ class Line:
 
 def _next(grids: list[_Slots], now: float, after_failure: bool) -> _Slots:
     """The slot to take next: of those due who waited longest, but after a failure a unit that will answer."""
+    if len(grids) == 1:
+        return grids[0]
     due = [slots for slots in grids if slots.due <= now]
     if not due:
         return min(grids, key=lambda slots: slots.due)
