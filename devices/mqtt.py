@@ -111,7 +111,7 @@ class MqttSource:
         try:
             async with connected(self._line, self.client_id, self.status_topic, take) as session:
                 await self._subscribe(session)
-                await self._greet(session)
+                self._greet(session)
                 with suppress(TimeoutError):
                     async with asyncio.timeout(_STEADY):
                         await session.lost()
@@ -130,13 +130,13 @@ class MqttSource:
                 log.error("%s: %s", listeners[topic].topics.name, refused)
             listeners[topic].refused = refused
 
-    async def _greet(self, session: Session) -> None:
+    def _greet(self, session: Session) -> None:
         self._reception.listening = True
         self._detail = ""
         self._brief += 1
         if not self._promised:
             self._promised = True
-            log.info("line %s: %s", self.name, promise(self._line, session, await session.product()))
+            log.info("line %s: %s", self.name, promise(self._line, session))
         elif not session.resumed:
             self._reception.counts["sessions_lost"] += 1
             log.warning("line %s: the broker forgot our session, and what it kept for us is lost", self.name)
@@ -164,7 +164,7 @@ class MqttSource:
         return remedy is not None
 
 
-def promise(line: MqttLine, session: Session, product: str | None) -> str:
+def promise(line: MqttLine, session: Session) -> str:
     """Whose promise ends where, as far as the broker tells."""
     told, asked = session.properties, int(line.session_expiry.total_seconds())
     kept = told.get("SessionExpiryInterval", asked)
@@ -173,7 +173,7 @@ def promise(line: MqttLine, session: Session, product: str | None) -> str:
         while_away += f" ({asked / 3600:.4g} h were asked for)"
     weak = "" if told.get("MaximumQoS", 1) else "; it serves QoS 0 only, so messages may be lost on the way"
     return (
-        f"{product or 'the broker'} at {line.address} (MQTT {line.version}) keeps messages {while_away} "
+        f"the broker at {line.address} (MQTT {line.version}) keeps messages {while_away} "
         f"while we are away, within its queue limits and if it persists; what we acknowledge is durable here{weak}"
     )
 

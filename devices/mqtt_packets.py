@@ -89,13 +89,17 @@ def message(packet: Packet, *, v5: bool) -> Message:
             packet_id = body[at] << 8 | body[at + 1]
             at += 2
         if v5:
-            header = _header(body, at - 1)
-            if header is None:
-                raise ProtocolError("a message ends within its properties")
-            at = sum(header)
+            at = at + 1 if body[at] == 0 else _after_properties(body, at)
     except IndexError:
         raise ProtocolError("a message ends within its topic") from None
     return Message(topic, body[at:], packet_id, bool(kind & 0x01), bool(kind & 0x08), length > len(body))
+
+
+def _after_properties(body: bytes, at: int) -> int:
+    header = _header(body, at - 1)
+    if header is None:
+        raise ProtocolError("a message ends within its properties")
+    return sum(header)
 
 
 def pubacks(packet_ids: Iterable[int]) -> bytes:

@@ -6,6 +6,7 @@ import csv
 import math
 import re
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Literal, TypeAlias
 
@@ -16,6 +17,7 @@ TimeUnit: TypeAlias = Literal["s", "ms", "us", "ns"]
 Path: TypeAlias = tuple[str | int, ...]
 
 _STEP = re.compile(r'\.?([^.\[\]"]+)|\[(\d+)\]|\["([^"]+)"\]')
+_NUMBERS = {float, int}
 _NS_PER = {"s": 1_000_000_000, "ms": 1_000_000, "us": 1_000, "ns": 1}
 
 
@@ -79,6 +81,23 @@ def number(value: object) -> float:
     except (ValueError, OverflowError):
         return math.nan
     return found if math.isfinite(found) else math.nan
+
+
+def picker(paths: Sequence[Path]) -> Callable[[object], list[object]]:
+    """``pick`` for all ``paths``; those of one flat object, the usual case, are taken in one go."""
+    keys = [path[0] for path in paths if len(path) == 1 and isinstance(path[0], str)]
+    if len(keys) < len(paths):
+        return lambda document: [pick(document, path) for path in paths]
+    nothing = [None] * len(keys)
+    return lambda document: list(map(document.get, keys)) if isinstance(document, dict) else [*nothing]
+
+
+def numbers(values: list[object]) -> list[float]:
+    """``number`` of each."""
+    if _NUMBERS.issuperset(map(type, values)):  # JSON's are finite
+        with suppress(OverflowError):
+            return list(map(float, values))  # type: ignore[arg-type]
+    return [number(value) for value in values]
 
 
 def time_ns(value: object, unit: TimeUnit | None) -> int | None:

@@ -105,7 +105,8 @@ class Reception:
             self._session = session
             if session.resumed:  # what we hold comes again; a broker that forgot us will not send it again
                 self._held.clear()
-        self.counts["again"] += message.again
+        if message.again:
+            self.counts["again"] += 1
         done = partial(session.ack, message.packet_id) if message.packet_id else _nobody_waits
         bound = self._by_topic.get(message.topic) or self._bind(session, message)
         batch = self._read(*bound, message) if bound else None

@@ -36,9 +36,12 @@ from devices.settings import LineSettings
 _PUBACK = 0x40
 _UNSPECIFIED = 0x80  # what paho calls a broken connection
 _READ_SIZE = 64 * 1024
-_TIMEOUT = 5.0  # seconds until a broker that does not answer a request counts as lost
+_TIMEOUT = (
+    30.0  # seconds until a broker that does not answer a request counts as lost; a flood may come first
+)
 _CONNECT_TIMEOUT = 40.0  # … or a connection; longer than name servers take, as that cannot be interrupted
-_VERSION_TOPIC = "$SYS/broker/version"
+
+_HUNG_UP = 'it hung up instead of answering; does it speak this MQTT? (version = "5" or "3.1.1")'
 
 _library_log = getLogger("devices.mqtt.library")
 _library_log.setLevel(CRITICAL)  # both libraries log what they also raise; an outage is two lines, ours
@@ -131,7 +134,6 @@ class Session:
         self._reader = PacketReader()
         self._acks: list[int] = []
         self._loop = asyncio.get_running_loop()
-        self._version: asyncio.Future[str] = self._loop.create_future()
         self.resumed = False
         self.properties: Mapping[str, Any] = {}
         self._paho.manual_ack_set(True)
@@ -166,15 +168,6 @@ class Session:
     def unsubscribe(self, topic: str) -> None:
         """Ask for no more of this topic; whether the broker agrees is not waited for."""
         self._paho.unsubscribe(topic)
-
-    async def product(self) -> str | None:
-        """What the broker calls itself (``mosquitto version 2.0.11``), where it tells."""
-        await _answer(self._client.subscribe(_VERSION_TOPIC, qos=0))
-        with suppress(TimeoutError):
-            async with asyncio.timeout(1):
-                await self._version
-        self.unsubscribe(_VERSION_TOPIC)
-        return self._version.result() if self._version.done() else None
 
     async def lost(self) -> None:
         """Wait for the end of the connection, which is a BrokerError."""
@@ -213,23 +206,19 @@ class Session:
         except OSError:
             data = b""
         if not data:
+            if not self._client._connected.done():
+                self._client._connected.set_exception(aiomqtt.MqttError(_HUNG_UP))
             return paho._loop_rc_handle(MQTTErrorCode.MQTT_ERR_CONN_LOST)
         paho._last_bytes_received = time.monotonic()
         try:
             for packet in self._reader.feed(data):
                 if packet.kind & 0xF0 == PUBLISH and packet.kind & 0x06 <= 2:
-                    self._receive(message(packet, v5=self._v5))
+                    self._take(self, message(packet, v5=self._v5))
                 elif rc := self._hand_to_paho(packet.kind, packet.body):
                     return paho._loop_rc_handle(rc)
         except (ProtocolError, MalformedPacket):
             return paho._loop_rc_handle(MQTTErrorCode.MQTT_ERR_PROTOCOL)
         return MQTTErrorCode.MQTT_ERR_SUCCESS
-
-    def _receive(self, received: Message) -> None:
-        if received.topic != _VERSION_TOPIC:
-            self._take(self, received)
-        elif not self._version.done():
-            self._version.set_result(received.payload.decode(errors="replace"))
 
     def _hand_to_paho(self, kind: int, body: bytes) -> MQTTErrorCode:
         packet = self._paho._in_packet

@@ -22,9 +22,10 @@ from devices.mqtt_payload import (
     TimeUnit,
     column_path,
     compile_path,
-    number,
+    numbers,
     parser,
     pick,
+    picker,
     time_ns,
 )
 from devices.settings import DeviceSettings, Scaled
@@ -34,6 +35,7 @@ EARLIEST = 946_684_800_000_000_000  # 2000-01-01: a payload that says less has n
 AHEAD = 300_000_000_000  # five minutes; a payload from further in the future has a wrong one
 MAX_SHAPES = 256  # different sets of points that messages of one ``partial`` topic may carry
 
+_RETAINED, _TIME_UNCERTAIN = uncertain(Reason.RETAINED), uncertain(Reason.TIME_UNCERTAIN)
 _NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}"
 _SIGNAL = re.compile(f"{_NAME}/{_NAME}")
 _PLACE = re.compile(r"\{(\d+)\}")
@@ -147,7 +149,7 @@ class Topics:
         self.silent = 0  # how many of the topics are
         self._matches = re.compile(_pattern(device.topic))
         self._parse = parser(device.payload, device.separator)
-        self._paths = [device.compiled(path_of(*each)) for each in device.points.items()]
+        self._pick = picker([device.compiled(path_of(*each)) for each in device.points.items()])
         self._time_path = None if device.time_path is None else device.compiled(device.time_path)
         self._conditioner = Conditioner(list(device.points.values()))
         names = () if self._matches.groups else tuple(device.points)
@@ -198,20 +200,20 @@ class Topics:
             document = self._document(message)
         except PayloadError as error:
             return Reading(self.absent(route, arrival, Reason.DECODE), str(error))
-        found = [pick(document, path) for path in self._paths]
+        found = self._pick(document)
         if self.device.partial and all(each is None for each in found):
             return Reading(None)
+        raw = numbers(found)
         time, doubt = self._time(document, arrival)
-        values, quality = self._conditioned([number(each) for each in found])
-        unreadable = bool((quality[:-1] == bad(Reason.DECODE)).all())
+        values, quality = self._conditioned(raw)
         if message.retained:
-            doubt = uncertain(Reason.RETAINED)
+            doubt = _RETAINED
         if doubt:
             quality[:-1][quality[:-1] == GOOD] = doubt
         batch = Batch(route.signals, time, arrival, values, quality)
         if self.device.partial and None in found:
             batch = self._present(route, batch, [each is not None for each in found])
-        return Reading(batch, "none of its points can be read" if unreadable else "")
+        return Reading(batch, "none of its points can be read" if all(map(math.isnan, raw)) else "")
 
     def absent(self, route: Route, time: int, reason: Reason) -> Batch:
         """A batch without values: the topic fell silent, or what came cannot be read."""
@@ -241,7 +243,7 @@ class Topics:
             return arrival, GOOD
         time = time_ns(pick(document, self._time_path), self.device.time_unit)
         if time is None or not EARLIEST < time < arrival + AHEAD:
-            return arrival, uncertain(Reason.TIME_UNCERTAIN)
+            return arrival, _TIME_UNCERTAIN
         return time, GOOD
 
     def _present(self, route: Route, batch: Batch, present: list[bool]) -> Batch:

@@ -270,7 +270,9 @@ async def test_a_broker_that_forgot_us_is_subscribed_to_again(
         assert src.status().counts["sessions_lost"] == 1
     lines = [record.getMessage().removeprefix("line broker") for record in caplog.records]
     assert len(lines) == 4
-    assert lines[0].startswith(": mosquitto version 2")
+    assert lines[0].startswith(
+        f": the broker at 127.0.0.1:{port} (MQTT 5) keeps messages for 168 h while we are away"
+    )
     assert lines[1].startswith(f" is down: 127.0.0.1:{port} is away: the connection broke")
     assert lines[2] == ": the broker forgot our session, and what it kept for us is lost"
     assert re.fullmatch(r" is back after \d+ failed attempts", lines[3])

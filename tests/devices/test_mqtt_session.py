@@ -147,6 +147,20 @@ async def test_a_refusal_says_why() -> None:
         assert caught.value.code == 0x87
 
 
+async def test_a_broker_that_hangs_up_on_our_version_is_named_at_once() -> None:
+    def take(session: Session, message: Message) -> None: ...
+
+    async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(100)
+        writer.close()
+
+    server = await asyncio.start_server(hang_up, "127.0.0.1", 0)
+    async with server, asyncio.timeout(5):
+        with pytest.raises(BrokerError, match="does it speak this MQTT"):
+            async with connected(line(server.sockets[0].getsockname()[1]), "us", "us/status", take):
+                pass
+
+
 async def test_the_reason_of_a_disconnect_is_kept() -> None:
     def take(session: Session, message: Message) -> None: ...
 
