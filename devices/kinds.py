@@ -60,6 +60,7 @@ def clashes(lines: Mapping[str, LineSettings], devices: Mapping[str, DeviceSetti
                 )
         found += _overload(name, line, here)
         found += _listeners(here)
+        found += _shared_topics(here)
     return found
 
 
@@ -89,6 +90,22 @@ def _listeners(devices: Mapping[str, DeviceSettings]) -> list[Clash]:
     return [
         Clash(f"device.{name}.request", found, "give each a request, or this one a line") for name in silent
     ]
+
+
+def _shared_topics(devices: Mapping[str, DeviceSettings]) -> list[Clash]:
+    found, reader = [], {}
+    for name, device in devices.items():
+        if isinstance(device, mqtt.MqttDevice):
+            first = reader.setdefault(device.topic, name)
+            if first != name:
+                found.append(
+                    Clash(
+                        f"device.{name}.topic",
+                        f"{device.topic}, which is {first}'s",
+                        f"its points in {first}",
+                    )
+                )
+    return found
 
 
 def open_sources(

@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from devices.batch import BAD, Reason, describe
+from devices.kinds import clashes
+from devices.mqtt import MqttLine
 from devices.mqtt_packets import Message
 from devices.mqtt_payload import PayloadError
 from devices.mqtt_topics import MAX_SHAPES, MqttDevice, Route, Topics
@@ -198,3 +200,9 @@ def test_any_topic_is_bound_refused_or_somebody_elses(topic: str) -> None:
     except PayloadError:
         return
     assert route is None or len(route.signals.names) == 2
+
+
+def test_two_devices_cannot_share_a_topic() -> None:
+    line = MqttLine(kind="mqtt", host="h")
+    (clash,) = clashes({"broker": line}, {"a": device(), "b": device(), "c": device(topic="other")})
+    assert clash == ("device.b.topic", "t, which is a's", "its points in a")
