@@ -93,7 +93,8 @@ def _listeners(devices: Mapping[str, DeviceSettings]) -> list[Clash]:
 
 
 def _shared_topics(devices: Mapping[str, DeviceSettings]) -> list[Clash]:
-    found, reader = [], {}
+    found: list[Clash] = []
+    reader: dict[str, str] = {}
     for name, device in devices.items():
         if isinstance(device, mqtt.MqttDevice):
             first = reader.setdefault(device.topic, name)

@@ -155,13 +155,15 @@ class Reception:
             tally.failed += 1
             if not emit(topics.absent(route, self._clock.wall(), Reason.COMM_LOST)):
                 tally.refused += 1
-        if overdue and was_online:
+        if not overdue:
+            return
+        if was_online:
             listener.since = self._clock.wall()
-            silence = topics.device.silence.total_seconds()
-            listener.detail = f"no message on {', '.join(list(overdue)[:3])} for {silence:.3g} s"
-            if self.listening:  # without a broker there is one line for all
-                listener.logged = True
-                log.warning("%s stopped answering: %s", topics.name, listener.detail)
+        silence = topics.device.silence.total_seconds()
+        listener.detail = f"no message on {', '.join(list(overdue)[:3])} for {silence:.3g} s"
+        if self.listening and not listener.logged:  # while the broker is away there is one line for all
+            listener.logged = True
+            log.warning("%s stopped answering: %s", topics.name, listener.detail)
 
     def _bind(self, session: Session, message: Message) -> tuple[Listener, Route] | None:
         """Who listens to this topic, which is new; None if nobody does, or it cannot be bound."""
