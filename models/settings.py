@@ -97,6 +97,10 @@ class MachineSettings(_Model):
             raise ValueError(f"commissioning holds more than {MOST_ROWS} rows: choose a longer every")
         return self
 
+    def outputs(self, _quantities: Sequence[str]) -> list[str]:
+        """The soft quantities that it gives an asset."""
+        return ["anomaly"]
+
 
 class SignalsSettings(_Model):
     """The per-signal set, ranked and fused; writes ``<asset>/<quantity>_anomaly``."""
@@ -105,7 +109,14 @@ class SignalsSettings(_Model):
     refractory: timedelta = timedelta(minutes=30)
     """Silence of a signal after an onset."""
 
+    def outputs(self, quantities: Sequence[str]) -> list[str]:
+        """The soft quantities that it gives an asset with ``quantities``."""
+        return [f"{q}_anomaly" for q in quantities if not self.signals or q in self.signals]
+
 
 ModelSettings = Annotated[
     EwmaSettings | T2Settings | MachineSettings | SignalsSettings, Field(discriminator="kind")
 ]
+MODEL_KINDS: dict[
+    str, type[EwmaSettings] | type[T2Settings] | type[MachineSettings] | type[SignalsSettings]
+] = {"ewma": EwmaSettings, "t2": T2Settings, "machine": MachineSettings, "signals": SignalsSettings}
