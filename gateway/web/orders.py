@@ -79,7 +79,6 @@ def orders_page(request: Request, house: Hall, wanted: Filters) -> Response:
         ever=sum(counts.values()),
         tiles=_tiles(counts),
         states=list(State),
-        person=lambda key: story.person_name(house.site, key, reader_language(house.site, request)),
     )
 
 
@@ -166,7 +165,6 @@ def _order_page(
         tasks=tasks,
         leading=leading,
         others=others,
-        person=lambda key: story.person_name(house.site, key, language),
         choice=lambda field, value: forms.choice_name(field, value, language),
     )
 

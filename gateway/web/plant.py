@@ -100,7 +100,6 @@ def asset_page(
         ranges=RANGES,
         current=current,
         past=past,
-        person=lambda key: story.person_name(house.site, key, language),
     )
 
 

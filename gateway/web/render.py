@@ -81,6 +81,7 @@ class Renderer:
             "qualities": {
                 reason.name.lower(): i18n.term(language, "quality", reason.name.lower()) for reason in Reason
             },
+            "person": lambda key: person_name(self.site, key, language),
             "who": request.cookies.get("who", "local"),
             "say": lambda thing, field: (
                 thing[f"{field}_{language}"]
@@ -115,6 +116,11 @@ def class_name(site: Site, asset: str, language: Language) -> str:
     found = site.classes.get(kind)
     own = found and (found.name_zh if language == "zh" else found.name_en)
     return own or i18n.term(language, "class", kind)
+
+
+def person_name(site: Site, key: str, language: Language) -> str:
+    """The person's name; our own hands have names too."""
+    return site.people[key].name if key in site.people else i18n.term(language, "person", key)
 
 
 def signal_name(site: Site, signal: str, language: Language) -> str:

@@ -10,7 +10,7 @@ from gateway import i18n
 from gateway.config import Site
 from gateway.i18n import Language
 from gateway.web.forms import choice_name
-from gateway.web.render import number, signal_name, unit
+from gateway.web.render import number, person_name, signal_name, unit
 from ticketing import Alarm, Event, Evidence, Order
 from ticketing.fields import FIELDS
 
@@ -161,11 +161,6 @@ def _line(site: Site, event: Event, language: Language) -> Line:
         what=i18n.term(language, "event", event.type),
         details=details,
     )
-
-
-def person_name(site: Site, key: str, language: Language) -> str:
-    """The person's name; our own hands have names too."""
-    return site.people[key].name if key in site.people else i18n.term(language, "person", key)
 
 
 def _value(site: Site, name: str, value: object, language: Language) -> str:

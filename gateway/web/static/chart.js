@@ -238,7 +238,7 @@
       const [time, mean, low, high] = this.data.map((column) => column[at]);
       if (time === undefined || mean === null) { this.reading.textContent = "–"; return; }
       const spread = digits(low) !== digits(high) ? ` (${digits(low)} – ${digits(high)})` : "";
-      this.reading.textContent = `${digits(mean)}${spread} ${this.config.unit}  ${faces.second.format(time)}`;
+      this.reading.textContent = `${digits(mean)}${spread} ${this.config.unit}`.trim() + words.comma + faces.second.format(time);
     }
 
     async fetch() {
