@@ -29,8 +29,9 @@ from gateway.store import (
 
 log = logging.getLogger(__name__)
 
-_ENTRIES: Final = 64  # read at once; as many waiting entries are a backlog
-_LINES: Final = 65_536  # samples, or eight times the batches, in one write: 5 to 20 thousand lines
+_ENTRIES: Final = 128  # read at once; as many waiting entries are a backlog
+_LINES: Final = 16_384  # samples, or eight times the batches, in one write
+_AT_ONCE: Final = 2  # writes: while the store works on one, the next is made
 _LONGEST_WAIT: Final = 30.0  # s between two tries
 _LONGEST_ASKED: Final = 300.0  # s that a store may ask us to wait
 _DENIED_WAIT: Final = 30.0
@@ -123,10 +124,18 @@ class Forwarder:
 
     async def _forward(self, entries: Sequence[Entry]) -> None:
         self._oldest = entries[0].time
-        for group in self._groups(entries):
-            durable = await self._deliver(group)
-            self._advance(group[-1].id, durable)
-            self._oldest = group[-1].time
+        groups = self._groups(entries)
+        at_once = 1 if self._store.in_order else _AT_ONCE
+        for at in range(0, len(groups), at_once):
+            some = groups[at : at + at_once]
+            outcomes = await asyncio.gather(*map(self._deliver, some), return_exceptions=True)
+            durable = 0
+            for outcome in outcomes:
+                if isinstance(outcome, BaseException):
+                    raise outcome
+                durable = outcome
+            self._advance(some[-1][-1].id, durable)
+            self._oldest = some[-1][-1].time
 
     def _advance(self, position: int, durable: int) -> None:
         self._position = max(self._position, position)

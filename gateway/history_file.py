@@ -40,7 +40,7 @@ CREATE TABLE IF NOT EXISTS day (signal_id INTEGER, day INTEGER, body BLOB, PRIMA
 CREATE INDEX IF NOT EXISTS day_day ON day (day);
 """
 BLOCK_BITS = 16  # a block's id is its chunk's × 2**16 + its place in the chunk
-_BLOCK_BYTES = 8192  # of values before compression; smaller blocks read faster and compress less
+_BLOCK_BYTES = 32768  # of values before compression; smaller blocks read faster and are made slower
 _WITH_QUALITY = 1
 _HEAD = struct.Struct("<IIB")
 
