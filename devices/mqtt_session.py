@@ -39,6 +39,7 @@ _READ_SIZE = 64 * 1024
 _TIMEOUT = (
     30.0  # seconds until a broker that does not answer a request counts as lost; a flood may come first
 )
+_FAREWELL = 3.0  # … when we leave anyway
 _CONNECT_TIMEOUT = 40.0  # … or a connection; longer than name servers take, as that cannot be interrupted
 
 _HUNG_UP = 'it hung up instead of answering; does it speak this MQTT? (version = "5" or "3.1.1")'
@@ -172,10 +173,10 @@ class Session:
     async def lost(self) -> None:
         """Wait for the end of the connection, which is a BrokerError."""
         try:
-            async for left in self._client.messages:  # QoS 2 sent to an older subscription of our client id
-                self._take(
-                    self, Message(str(left.topic), left.payload if isinstance(left.payload, bytes) else b"")
-                )
+            async for left in self._client.messages:  # QoS 2, waiting for an older program of our client id
+                payload = left.payload if isinstance(left.payload, bytes) else b""
+                self._take(self, Message(str(left.topic), payload, retained=left.retain))
+                self._paho.ack(left.mid, left.qos)
         except aiomqtt.MqttError as error:
             if isinstance(error.__cause__, aiomqtt.MqttError | OSError | None):
                 raise _broker_error(error.__cause__ or error) from error
@@ -271,9 +272,10 @@ async def connected(line: MqttLine, client_id: str, status_topic: str, take: Tak
             await session.publish(status_topic, "online")
             yield session
         finally:
-            with suppress(BrokerError):  # closing never raises
-                await session.publish(status_topic, "offline")
-                await _answer(client.__aexit__(None, None, None))
+            with suppress(BrokerError, TimeoutError):  # closing never raises, nor takes long
+                async with asyncio.timeout(_FAREWELL):
+                    await session.publish(status_topic, "offline")
+                    await _answer(client.__aexit__(None, None, None))
     finally:
         session.close()
 

@@ -348,6 +348,19 @@ async def test_a_publisher_at_qos_2_is_received_at_1(broker: Any) -> None:
         assert len(hall.waiting) == 0
 
 
+async def test_what_waits_at_qos_2_for_an_older_program_is_taken_and_finished(broker: Any) -> None:
+    port, hall = broker().port, Hall()
+    async with aiomqtt.Client("127.0.0.1", port, identifier="wk-test", clean_session=False) as older:
+        await older.subscribe(TOPIC, qos=2)
+    await publish(port, TOPIC, vib(1, 2), qos=2)
+    async with running(source(port, version="3.1.1"), hall):
+        await until(lambda: len(hall.batches) == 2)
+    async with running(source(port, version="3.1.1"), hall):
+        await publish(port, TOPIC, vib(3))
+        await until(lambda: len(hall.batches) == 3)
+    assert hall.values("fan-1/vib_rms") == [1.0, 2.0, 3.0]
+
+
 @pytest.mark.parametrize("version", ["5", "3.1.1"])
 async def test_a_retained_message_is_uncertain_and_no_sign_of_life(broker: Any, version: str) -> None:
     port, hall = broker().port, Hall()
