@@ -11,11 +11,13 @@ _SMOOTHING = 0.05
 _FOLLOWING = 0.01
 _TIGHT = 0.8  # ν^0.8: slow signals are trusted less than their degrees of freedom would say
 _LIMIT = 6.0
+_FARTHEST = 10.0  # sigmas: a baseline follows no further than this from where commissioning left it
+_NEVER = 25.0  # sigmas from commissioning: beyond the limit, however slow the signal and its way there
 _FREEZE = 0.7
 _LONE = 8.0  # sigmas: a jump this far counts from its second row on, so one wild reading is nothing
 _STEP = 2.0
 _NORM = 8.0
-_ARRAYS = ("centre", "scale", "unit", "freedom", "limit", "smooth", "base", "last", "beyond")
+_ARRAYS = ("centre", "scale", "unit", "freedom", "limit", "following", "smooth", "base", "last", "beyond")
 
 
 class Followed:
@@ -25,14 +27,15 @@ class Followed:
     independent (τ: integrated autocorrelation time, A. Sokal 1997). The spread of a smoothed value is taken with
     that τ, and a deviation counts by Student's t with n/τ - 1 degrees of freedom, turned into a normal deviate
     by D. L. Wallace's formula (Ann. Math. Stat. 30, 1959). So a slow signal has to go much further. The baseline
-    of a signal stands still while that signal is itself beyond 0.7 of the limit. Parameters were chosen on
+    of a signal follows within a quarter of commissioning's length, by ten sigmas at most, and stands still while that
+    signal is itself beyond 0.7 of the limit. Parameters were chosen on
     ``skab`` and ``skab_shift`` of the development data, see docs/models.md.
     """
 
     def __init__(self, width: int) -> None:
         self.centre, self.scale = np.zeros(width), np.ones(width)
         self.unit, self.freedom = np.ones(width), np.ones(width)
-        self.limit = np.array(np.nan)
+        self.limit, self.following = np.array(np.nan), np.array(_FOLLOWING)
         self.restart()
 
     def restart(self) -> None:
@@ -49,7 +52,9 @@ class Followed:
         self.centre, self.scale = np.nanmean(rows, axis=0), np.nanstd(rows, axis=0)
         count = np.array([independent(column) for column in rows.T])
         tau = len(rows) / count
-        variance = _SMOOTHING / (2 - _SMOOTHING) + _FOLLOWING / (2 - _FOLLOWING)
+        following = min(_FOLLOWING, 4.0 / len(rows))
+        self.following = np.array(following)
+        variance = _SMOOTHING / (2 - _SMOOTHING) + following / (2 - following)
         self.unit = np.sqrt(np.minimum(1.0, variance * tau))
         self.freedom = np.maximum(count - 1.0, 1.0) ** _TIGHT
         self.base = np.zeros(rows.shape[1])
@@ -64,7 +69,9 @@ class Followed:
 
     def step(self, row: Array) -> float:
         """The statistic over its limit after ``row`` (width,), NaN where missing."""
-        return float(self._statistic(self._deviates(row)) / self.limit)
+        found = self._statistic(self._deviates(row)) / self.limit
+        farthest = np.abs(np.nan_to_num(self.smooth)).max() / _NEVER
+        return float(max(found, farthest))
 
     def follow(self) -> None:
         """Let the baselines follow the last row, but for signals that are themselves off."""

@@ -19,7 +19,7 @@ _VIEWS = 5
 _FAST, _SLOW, _QUICK = 0.02, 0.003, 0.005
 _FEW, _SKIP = 30, 50
 _LIMIT = 6.5
-_LEVEL, _LEVEL_SIGMAS = 0.49, 3.0
+_LEVEL, _LEVEL_NEPERS = 0.49, 3.0
 _LEARNED = ("count", "mean", "var", "change_var", "log_mean", "log_var", "still_most")
 _REMEMBERED = ("fast", "fast_var", "last", "still", "newest", "ratio", "level")
 
@@ -166,8 +166,8 @@ class SignalWatch:
         judged = self._open & (self._count >= self._rows)
         starts = self._onset.step((ratio > 1.0) & judged)
         self._ratio = np.where(starts, ratio, 0.0)
-        spread = np.nan_to_num(self._views[3])
-        self._level = _LEVEL * spread / (spread + _LEVEL_SIGMAS)
+        spread = np.where(self._log_var > 0, np.abs(self._log_fast() - self._log_mean), 0.0)
+        self._level = _LEVEL * spread / (spread + _LEVEL_NEPERS)
 
     def _log_fast(self) -> Array:
         return np.asarray(np.log(self._fast_var + 1e-9 * self._var + 1e-300))

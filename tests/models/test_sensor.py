@@ -138,3 +138,19 @@ def test_nonsense_is_refused_with_a_sentence() -> None:
 def test_the_daemons_part_loads_neither_pandas_nor_scikit_learn() -> None:
     program = "import sys, models; sys.exit(bool({'pandas', 'sklearn', 'scipy'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+def test_a_slow_rise_is_found_however_the_baseline_follows() -> None:
+    """A followed baseline must not take a bearing's slow wear for the machine's own movement."""
+    rows = normal(4000)
+    rows[:, 1] += 8.0 * np.sin(np.arange(4000) * 2 * np.pi / 600)  # slow: the machine is not settled
+    rows[1000:, 0] += np.arange(3000) / 3000 * 6.0
+    sensor = SoftSensor(settings("machine"), "pump-1", QUANTITIES)
+    found = feed(sensor, rows)
+    assert found[:1000].max() < 0.5 < found[-1].max()
+    assert sensor.detector.why()[0].signal == "pump-1/vib_rms"
+
+
+def test_commissioning_longer_than_the_rows_kept_is_refused() -> None:
+    with pytest.raises(ValidationError, match="choose a longer every"):
+        settings("machine", commissioning=timedelta(days=1))
