@@ -106,7 +106,7 @@ class Profile:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.tls_port = probe.getsockname()[1]
-        ask = "openssl req -newkey rsa:2048 -nodes"
+        ask = "openssl req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes"
         sign = "openssl x509 -req -in broker.csr -CA ca.crt -CAkey ca.key -CAcreateserial -days 2 -out broker.crt"
         for command in (
             f"{ask} -x509 -keyout ca.key -out ca.crt -subj /CN=plant -days 2",
