@@ -8,7 +8,7 @@ import numpy as np
 
 from models.promise import Array
 
-_TREND = 4.0
+_TREND = 2.5
 _MOST_MISSING = 0.5
 
 
@@ -33,11 +33,11 @@ def robust_scale(signals: tuple[str, ...], fit: Array, held: Array) -> tuple[Arr
 
 
 def trends(column: Array) -> bool:
-    """Whether the means of the quarters of ``column`` (k,) all go one way, four scatters or more in all."""
+    """Whether the means of the quarters of ``column`` (k,) all go one way, and far more than a quarter scatters."""
     quarters = np.array_split(column, 4)
     means = np.array([quarter.mean() for quarter in quarters])
     moves = np.diff(means)
-    scatter = np.mean([np.std(np.diff(quarter, n=1)) for quarter in quarters])
+    scatter = np.mean([np.std(quarter) for quarter in quarters])
     one_way = bool((moves > 0).all() or (moves < 0).all())
     return one_way and bool(abs(means[-1] - means[0]) > _TREND * max(scatter, 1e-300))
 

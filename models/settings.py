@@ -88,7 +88,7 @@ class MachineSettings(_Model):
     """The workhorse: DPCA and T², or followed charts; writes ``<asset>/anomaly``."""
 
     kind: Literal["machine"]
-    false_alarm_share: Annotated[float, Field(gt=0, lt=0.25)] = 0.0001
+    false_alarm_share: Annotated[float, Field(gt=0, lt=0.25)] = 0.005
     """Share of normal rows beyond the limit of a settled machine, before the rule's on-delay."""
 
     @model_validator(mode="after")
