@@ -29,7 +29,8 @@ from gateway.store import (
 
 log = logging.getLogger(__name__)
 
-_ENTRIES: Final = 128  # read at once; as many waiting entries are a backlog
+_ENTRIES: Final = 128  # read at once
+_BEHIND: Final = 5_000_000_000  # ns; what waits for longer is a backlog, and the newest go before it
 _LINES: Final = 16_384  # samples, or eight times the batches, in one write
 _AT_ONCE: Final = 2  # writes: while the store works on one, the next is made
 _LONGEST_WAIT: Final = 30.0  # s between two tries
@@ -104,7 +105,7 @@ class Forwarder:
             await self._step_two_lanes(self._live)
             return
         entries = await self._spool.after(self._position, _ENTRIES)
-        if len(entries) == _ENTRIES and not self._store.in_order:
+        if self._spool.last_commit() - entries[-1].time > _BEHIND and not self._store.in_order:
             newest = self._spool.newest_id()
             self._live = _Live(newest, newest)
         await self._forward(entries)

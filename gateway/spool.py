@@ -26,7 +26,7 @@ from pydantic import BaseModel, ByteSize, ConfigDict, Field
 from devices.batch import Batch, SignalSet
 from gateway import sqlite
 from gateway.spool_file import Gap
-from gateway.spool_log import Entry, SpoolLog
+from gateway.spool_log import Entry, SpoolLog, weight
 
 __all__ = ["Entry", "Gap", "Spool", "SpoolFailed", "SpoolSettings"]
 
@@ -43,28 +43,28 @@ class SpoolSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     interval: timedelta = Field(
-        timedelta(milliseconds=250), description="longest wait for a commit; 1s on SD cards"
+        default=timedelta(milliseconds=250), description="longest wait for a commit; 1s on SD cards"
     )
     max_samples: int = Field(
-        8192, gt=0, description="so many samples (64 KiB of values) are committed at once"
+        default=8192, gt=0, description="so many samples (64 KiB of values) are committed at once"
     )
-    ring_samples: int = Field(
-        default=200_000, gt=0, description="samples that may wait in memory for a slow disk"
+    ring_bytes: ByteSize = Field(
+        default=ByteSize(16 << 20), description="memory for samples that wait for a slow disk"
     )
     max_bytes: ByteSize = Field(
-        ByteSize(2 << 30), description="room on disk; beyond it the oldest are shed and counted"
+        default=ByteSize(2 << 30), description="room on disk; beyond it the oldest are shed and counted"
     )
     file_bytes: ByteSize = Field(
         default=ByteSize(256 << 20), description="a file ends at this size, or with the day"
     )
     ballast_bytes: ByteSize = Field(
-        ByteSize(16 << 20), description="room held back for the moment the disk is full"
+        default=ByteSize(16 << 20), description="room held back for the moment the disk is full"
     )
     retain_sent: timedelta = Field(
-        timedelta(0), description="keep what everybody has for this long, to send it again"
+        default=timedelta(0), description="keep what everybody has for this long, to send it again"
     )
     cache_bytes: ByteSize = Field(
-        ByteSize(4 << 20), description="newest entries kept in memory for live followers"
+        default=ByteSize(4 << 20), description="newest entries kept in memory for live followers"
     )
 
 
@@ -109,7 +109,8 @@ class Spool:
         self._batches: list[Batch] = []
         self._dones: list[Callable[[], None]] = []
         self._samples = 0
-        self._held = 0
+        self._held = 0  # bytes, by and large
+        self._waiting = 0
         self._refused = 0
         self._timer: asyncio.TimerHandle | None = None
         self._groups: SimpleQueue[_Group | None] = SimpleQueue()
@@ -157,10 +158,12 @@ class Spool:
     def offer(self, batch: Batch, done: Callable[[], None] | None = None) -> bool:
         """Take ``batch``; ``done`` is called in the loop once it is durable. False: no room, not taken."""
         samples = len(batch.values)
-        if self._held + samples > self._settings.ring_samples:
+        held = self._held + weight(samples, 1)
+        if held > self._settings.ring_bytes:
             self._refused += samples
             return False
-        self._held += samples
+        self._held = held
+        self._waiting += samples
         self._samples += samples
         self._batches.append(batch)
         if done is not None:
@@ -184,7 +187,8 @@ class Spool:
             self._batches, self._dones, self._samples = [], [], 0
 
     def _committed(self, entry: Entry, group: _Group) -> None:
-        self._held -= group.samples
+        self._held -= weight(group.samples, len(group.batches))
+        self._waiting -= group.samples
         for done in group.dones:
             done()
         for listener in self._listeners:
@@ -249,7 +253,7 @@ class Spool:
         accepted = self._log.end_seq
         return {
             "accepted": accepted,
-            "waiting": self._held,
+            "waiting": self._waiting,
             "refused": self._refused,
             "backlog": {name: accepted - self._seq_at(at) for name, at in self._log.cursors.items()},
             "shed": sum(gap.n for gap in self._log.gaps),
@@ -368,10 +372,10 @@ class _Cache:
     def add(self, entry: Entry) -> None:
         with self._lock:
             self._entries.append(entry)
-            self._bytes += _weight(entry)
+            self._bytes += weight(entry.samples, len(entry.batches))
             while self._bytes > self._max_bytes and len(self._entries) > 1:
                 oldest = self._entries.popleft()
-                self._bytes -= _weight(oldest)
+                self._bytes -= weight(oldest.samples, len(oldest.batches))
                 self.floor, self._floor_seq = oldest.id, oldest.seq + oldest.samples
 
     def read(self, after_id: int, limit: int) -> list[Entry] | None:
@@ -389,7 +393,3 @@ class _Cache:
             if id_ < self.floor or not at:
                 return None
             return self._entries[at - 1].seq + self._entries[at - 1].samples
-
-
-def _weight(entry: Entry) -> int:
-    return 9 * entry.samples + 400 * len(entry.batches)

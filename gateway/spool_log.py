@@ -40,6 +40,8 @@ _NS: Final = 1_000_000_000
 _DAY: Final = 86_400 * _NS
 _NOTE_TIMES_EVERY: Final = 64  # commits between two notes of the last times; the rest is read back at start
 _REMEMBERED: Final = 30 * _DAY  # a signal set that was silent for so long is forgotten
+_READ_BYTES: Final = 4 << 20  # of memory that one reading may fill, by and large
+_RECORDS: Final = 8  # fetched at once
 _GAPS: Final = 1000  # in the ledger; beyond that the oldest are put together
 
 
@@ -465,24 +467,29 @@ class SpoolLog:
         return self._parts[-1].end_seq
 
     def read(self, after: int, limit: int) -> list[Entry]:
-        """Up to ``limit`` entries behind ``after``, oldest first; damaged ones are left out and counted."""
+        """The next entries behind id ``after``: ``limit`` of them, or fewer when they are large or at the end.
+
+        Damaged ones are left out and counted.
+        """
         failpoints.hit("spool.read")
         entries: list[Entry] = []
+        room = _READ_BYTES
         with self._reading:
             for part in [each for each in self._parts if each.last_id > after]:
-                entries += self._read_part(part, after, limit - len(entries))
-                if len(entries) >= limit:
-                    break
+                while after < part.last_id and len(entries) < limit and room > 0:
+                    some, after = self._read_part(part, after, min(_RECORDS, limit - len(entries)))
+                    entries += some
+                    room -= sum(weight(entry.samples, len(entry.batches)) for entry in some)
         return entries
 
-    def _read_part(self, part: _Part, after: int, limit: int) -> list[Entry]:
+    def _read_part(self, part: _Part, after: int, limit: int) -> tuple[list[Entry], int]:
+        """Some entries of one file, and up to where they go."""
         file = self._reader(part)
         last_id = part.last_id
         entries: list[Entry] = []
         seen, seen_seq = max(after, part.number << ID_BITS), None
-        for record in file.records(after, limit):
-            if record.id > last_id:
-                break
+        records = [record for record in file.records(after, limit) if record.id <= last_id]
+        for record in records:
             try:
                 batches = codec.decode(record.body, self._sets)
             except codec.CodecError:
@@ -491,9 +498,11 @@ class SpoolLog:
                 self._found_hole(part, (seen, seen_seq), (record.id, record.seq))
             seen, seen_seq = record.id, record.seq + record.n
             entries.append(Entry(record.id, batches, record.n, record.seq, record.time))
-        if len(entries) < limit and seen < last_id:
+        if len(records) == limit:
+            return entries, records[-1].id
+        if seen < last_id:
             self._found_hole(part, (seen, seen_seq), (last_id + 1, part.end_seq))
-        return entries
+        return entries, last_id
 
     def _found_hole(self, part: _Part, before: tuple[int, int | None], behind: tuple[int, int]) -> None:
         """Note what is damaged between two (id, samples up to there); the writer tells the ledger."""
@@ -526,6 +535,11 @@ class SpoolLog:
 
 def _number(path: Path) -> int:
     return int(path.name.split("-")[1].split(".")[0])
+
+
+def weight(samples: int, batches: int) -> int:
+    """Roughly the bytes that so many samples in so many batches take in memory."""
+    return 9 * samples + 400 * batches
 
 
 def _together(first: Gap, second: Gap) -> Gap:

@@ -2,6 +2,10 @@
 
 import asyncio
 import logging
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,6 +13,7 @@ import numpy as np
 import pytest
 
 from devices.batch import Batch, signal_set
+from gateway import failpoints
 from gateway.dead_letters import DeadLetters
 from gateway.forwarder import Forwarder
 from gateway.history import History
@@ -41,7 +46,7 @@ class Shelf:
         self.writes: list[int] = []
         self.order: list[int] = []
         self.answers: list[StoreError] = []
-        self.away: StoreError | None = None
+        self.away = ""
         self.hates: set[tuple[str, int]] = set()  # (source, time); 0: all of the source
         self.most = 10**9
         self.forgets = False
@@ -50,7 +55,7 @@ class Shelf:
         if self.answers:
             raise self.answers.pop(0)
         if self.away:
-            raise self.away
+            raise StoreUnavailableError(self.away)
         batches = [each for entry in entries for each in entry.batches]
         if len(batches) > self.most:
             raise StoreTooLargeError("413")
@@ -94,7 +99,8 @@ class Bench:
 
     async def __aenter__(self) -> "Bench":
         settings = SpoolSettings.model_validate({"interval": 0.002, "ballast_bytes": 0})
-        self.spool = Spool(self.folder, settings, [self.store.name])
+        self.now = 10**18
+        self.spool = Spool(self.folder, settings, [self.store.name], clock=self.clock)
         self.spool.start()
         self.forwarder = Forwarder(self.spool, self.store, sleep=self.sleep, chance=lambda: 0.5)
         return self
@@ -102,6 +108,11 @@ class Bench:
     async def __aexit__(self, *_: object) -> None:
         self.stop()
         self.spool.close()
+
+    def clock(self) -> int:
+        """A tenth of a second more each time."""
+        self.now += 100_000_000
+        return self.now
 
     async def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
@@ -146,7 +157,7 @@ def test_an_outage_is_two_lines_in_the_log_and_nothing_is_lost(
 
     async def story() -> None:
         async with Bench(tmp_path) as bench:
-            bench.shelf.away = StoreUnavailableError("connection refused")
+            bench.shelf.away = "connection refused"
             bench.start()
             for time in range(1, 200):
                 await bench.offer(batch(time))
@@ -154,7 +165,7 @@ def test_an_outage_is_two_lines_in_the_log_and_nothing_is_lost(
             assert not status["connected"]
             assert status["detail"] == "connection refused"
             assert status["lag"] > 0
-            bench.shelf.away = None
+            bench.shelf.away = ""
             await bench.drained()
             assert {time for _, time in bench.shelf.points} == set(range(1, 200))
             assert max(bench.slept) <= 30
@@ -339,3 +350,107 @@ def test_into_the_history_exactly_once_over_crashes(tmp_path: Path) -> None:
     assert asyncio.run(story(range(1, 900), crash=True)) == list(range(1, 900))
     assert asyncio.run(story(range(900, 2000), crash=True)) == list(range(1, 2000))
     assert asyncio.run(story(range(2000, 2001), crash=False)) == list(range(1, 2001))
+
+
+CHILD = """
+import asyncio, itertools, sys
+import numpy as np
+from pathlib import Path
+from devices.batch import Batch, signal_set
+from gateway.forwarder import Forwarder
+from gateway.history import History, HistorySettings
+from gateway.spool import Spool, SpoolSettings
+
+DAY = 86_400_000_000_000
+
+async def main():
+    folder = Path(sys.argv[1])
+    history = History(folder / "history.db", HistorySettings.model_validate({"open_bytes": 3000}))
+    settings = SpoolSettings.model_validate({"interval": 0.002, "ballast_bytes": 0, "file_bytes": 65536})
+    spool = Spool(folder / "spool", settings, ["history"], clock=itertools.count(DAY, DAY // 40).__next__)
+    spool.start()
+    forwarding = asyncio.create_task(Forwarder(spool, history).run())
+    signals = [signal_set(f"d{i}", (f"pump-{i}/a", f"pump-{i}/b")) for i in range(3)]
+    for time in itertools.count(spool.newest_time() // 10**9 + 1):
+        offered = Batch(signals[time % 3], time * 10**9, 0, np.full(2, float(time)), np.zeros(2, np.uint8))
+        while not spool.offer(offered, lambda time=time: print(time, flush=True)):
+            await asyncio.sleep(0.001)
+        await asyncio.sleep(0.0003)
+        if forwarding.done():
+            forwarding.result()
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize(
+    "point",
+    [
+        "history.before_commit:7:kill",
+        "history.after_commit:7:kill",
+        "history.compact:3:kill",
+        "forwarder.before_write:40:kill",
+        "forwarder.after_write:40:kill",
+        "spool.before_delete:2:kill",
+    ],
+)
+def test_kill_9_anywhere_on_the_way_to_the_history_leaves_each_sample_there_once(
+    tmp_path: Path, point: str
+) -> None:
+    acknowledged = 0
+    for _ in range(2):
+        done = subprocess.run(
+            [sys.executable, "-c", CHILD, str(tmp_path)],
+            env=os.environ | {failpoints.VARIABLE: point},
+            cwd=Path(__file__).parents[2],
+            stdout=subprocess.PIPE,
+            check=False,
+            timeout=60,
+        )
+        assert done.returncode == -signal.SIGKILL
+        acknowledged = max([acknowledged, *map(int, done.stdout.split(b"\n")[:-1])])
+    assert acknowledged > 10
+
+    async def check() -> None:
+        async with Bench(tmp_path / "spool", History(tmp_path / "history.db")) as bench:
+            bench.start()
+            async with asyncio.timeout(20):
+                while bench.forwarder._position < bench.spool.newest_id():
+                    await asyncio.sleep(0.002)
+            found: list[float] = []
+            minutes = 0
+            for i in range(3):
+                found += bench.store.series(f"pump-{i}/b", 0, 2**62).mean.tolist()
+                minutes += int(bench.store.series(f"pump-{i}/b", 0, 10**15, points=10).count.sum())
+            assert sorted(found) == list(range(1, len(found) + 1))
+            assert len(found) == minutes >= acknowledged
+            assert not bench.spool.ledger()
+            bench.store.close()
+
+    asyncio.run(check())
+
+
+def test_memory_is_flat_while_the_store_is_away(tmp_path: Path) -> None:
+    """Ten minutes at 1 000 samples/s wait on disk, not in memory."""
+
+    def resident() -> float:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 2**20
+
+    async def story() -> tuple[float, float]:
+        async with Bench(tmp_path) as bench:
+            bench.shelf.away = "away"
+            bench.start()
+            wide = [signal_set(f"w{i}", tuple(f"fan-{i}/q{j}" for j in range(10))) for i in range(100)]
+            good = np.zeros(10, np.uint8)
+            held = []
+            for second in range(600):
+                for signals in wide:
+                    assert bench.spool.offer(Batch(signals, second, second, np.full(10, second, float), good))
+                await asyncio.to_thread(bench.spool.flush)
+                if second % 50 == 49:
+                    held.append(resident())
+            assert bench.spool.status()["backlog"] == {"shelf": 600_000}
+            return held[3], max(held[4:])
+
+    before, most = asyncio.run(story())
+    assert most - before < 8

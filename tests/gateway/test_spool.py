@@ -141,7 +141,7 @@ def test_a_follower_waits_for_the_next_entry(tmp_path: Path) -> None:
 
 def test_a_full_ring_refuses_and_says_so(tmp_path: Path) -> None:
     async def story() -> None:
-        spool = Spool(tmp_path, settings(ring_samples=10), ["judge"])
+        spool = Spool(tmp_path, settings(ring_bytes=5 * 418), ["judge"])
         spool.start()
         taken = [spool.offer(batch(time)) for time in range(1, 9)]
         assert taken == [True] * 5 + [False] * 3
