@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, replace
+from typing import Any
 
 from sqlalchemy import and_, case, func, or_, select, update
 
-from ticketing import events, timers
+from ticketing import events, sla, timers
 from ticketing.errors import FieldError
 from ticketing.moves import Asked
 from ticketing.moving import make_move, watch_the_repair
-from ticketing.opening import open_for_fault
+from ticketing.opening import open_for_fault, open_row
 from ticketing.policy import priority
 from ticketing.records import (
     ENGINE,
@@ -78,10 +79,9 @@ def severity_raised(tx: Writing, episode: str, severity: int, at: int, body: obj
     if not open_orders:
         return decide(tx, alarm, at)
     order = open_orders[0]
-    urgent = _urgency(tx, order, alarm, at)
-    tx.change(order, at=at, actor=ENGINE, kind="severity_raised", columns=urgent, fields={"episode": episode})
+    order = _press(tx, order, alarm, at, kind="severity_raised", fields={"episode": episode})
     if order.state is State.RESOLVED:
-        return _recur(tx, tx.order(order.number), at)
+        return _recur(tx, order, at)
     return Decision("attached", order.number, f"severity rose to {severity}")
 
 
@@ -224,25 +224,24 @@ def attach(tx: Writing, order: Order, alarm: Alarm, relation: str, at: int) -> O
     if relation != "trigger":
         timers.stop(tx, "self_clear", order.number)
     tx.add(wo_alarm, number=order.number, episode=alarm.episode, relation=relation, at=at)
-    columns = {"occurrence_count": order.occurrence_count + 1, **_urgency(tx, order, alarm, at)}
     fields = {"episode": alarm.episode, "relation": relation, "severity": alarm.severity}
-    order = tx.change(order, at=at, actor=ENGINE, kind="occurrence", columns=columns, fields=fields)
+    count = {"occurrence_count": order.occurrence_count + 1}
+    order = _press(tx, order, alarm, at, kind="occurrence", fields=fields, columns=count)
     return replace(order, alarms=order.alarms + 1, alarms_active=order.alarms_active + alarm.active)
 
 
-def _urgency(tx: Writing, order: Order, alarm: Alarm, at: int) -> dict[str, int | None]:
-    """The columns that change because of this alarm's severity: due dates only come nearer."""
-    columns: dict[str, int | None] = {}
-    if alarm.severity > order.severity_max:
-        columns["severity_max"] = alarm.severity
+def _press(tx: Writing, order: Order, alarm: Alarm, at: int, **change: Any) -> Order:
+    """Write the alarm's effect on the order: its severity, and perhaps a higher priority with nearer due times."""
+    columns: dict[str, Any] = change.pop("columns", {})
+    columns["severity_max"] = max(order.severity_max, alarm.severity)
     urgency = _priority(tx, alarm)
     if urgency < order.priority:
-        target = tx.policy.targets[urgency]
-        columns["priority"] = urgency
-        columns["due_ack_at"] = min(order.due_ack_at, at + target.ack)
-        columns["due_resolve_at"] = min(order.due_resolve_at, at + target.resolve)
-        columns["accepted_at"] = None
-    return columns
+        columns |= sla.hastened(tx.policy_of(order), order, urgency, at)
+    changed = {name: value for name, value in columns.items() if value != getattr(order, name)}
+    pressed = tx.change(order, at=at, actor=ENGINE, columns=changed, **change)
+    if pressed.priority != order.priority:
+        sla.schedule(tx, pressed, at)
+    return pressed
 
 
 def _recur(tx: Writing, order: Order, at: int) -> Decision:
@@ -304,7 +303,8 @@ def _flood_order(tx: Writing, alarm: Alarm, at: int) -> Order:
     found = tx.open_order_for(key)
     if found is not None:
         return found
-    return tx.open_row(
+    return open_row(
+        tx,
         at=at,
         actor=ENGINE,
         source=f"flood:{alarm.episode}:{at}",

@@ -8,19 +8,19 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Self
 
-from sqlalchemy import Engine, Update, select, update
+from sqlalchemy import Engine, Table, Update, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from ticketing import auto_open, database, events, report, tick, timers
 from ticketing.moves import Asked
 from ticketing.moving import make_move
 from ticketing.permissions import require
-from ticketing.policy import Policy
+from ticketing.policy import Policy, versioned
 from ticketing.reading import Reading
 from ticketing.records import Actor, Alarm, Asset, Decision, Order, RaisedAlarm
 from ticketing.tables import alarm as alarms
 from ticketing.tables import asset as assets
-from ticketing.tables import engine_state, site
+from ticketing.tables import engine_state, policy_version, site
 from ticketing.writing import Writing
 
 
@@ -30,6 +30,7 @@ class Desk:
     def __init__(self, engine: Engine, site_id: str, policy: Policy) -> None:
         self.site = site_id
         self.policy = policy
+        self._version = versioned(policy)
         self._engine = engine
         self._writing = engine.execution_options(writing=True)
 
@@ -43,7 +44,7 @@ class Desk:
         try:
             database.migrate(engine)
             desk = cls(engine, site, policy or Policy())
-            desk._found_site()
+            desk._prepare()
         except BaseException:
             engine.dispose()
             raise
@@ -57,7 +58,7 @@ class Desk:
     def transaction(self) -> Iterator[Tx]:
         """What is written inside is committed at the end, or nothing is. One writer per site at a time."""
         with self._writing.connect() as connection, connection.begin():
-            tx = Tx(connection, self.site, self.policy)
+            tx = Tx(connection, self.site, self._version)
             yield tx
             tx.finish()
 
@@ -65,16 +66,26 @@ class Desk:
     def read(self) -> Iterator[Reading]:
         """A consistent view that blocks nobody."""
         with self._engine.connect() as connection, connection.begin():
-            yield Reading(connection, self.site, self.policy)
+            yield Reading(connection, self.site, self._version)
 
-    def _found_site(self) -> None:
+    def _prepare(self) -> None:
+        """The site's own row and the policy's version, if they are not there yet."""
         with self._engine.connect() as connection:
-            if connection.scalar(select(site.c.site).where(site.c.site == self.site)) is not None:
+            site_known = select(site.c.site).where(site.c.site == self.site)
+            policy_known = select(policy_version.c.site).where(
+                policy_version.c.site == self.site, policy_version.c.sha256 == self._version.sha256
+            )
+            if connection.scalar(site_known) and connection.scalar(policy_known):
                 return
         dialect = postgresql if self._engine.dialect.name == "postgresql" else sqlite
-        row = {"site": self.site, "head_seq": 0, "head_hash": events.GENESIS, "flooding": False}
+        rows: dict[Table, dict[str, object]] = {
+            site: {"head_seq": 0, "head_hash": events.GENESIS, "flooding": False},
+            policy_version: {"sha256": self._version.sha256, "body": self._version.body},
+        }
         with self._writing.begin() as connection:
-            connection.execute(dialect.insert(site).values(**row).on_conflict_do_nothing())
+            for table, row in rows.items():
+                adding = dialect.insert(table).on_conflict_do_nothing()
+                connection.execute(adding, {"site": self.site, **row})
 
 
 class Tx(Writing):

@@ -55,5 +55,5 @@ FIELDS: Mapping[str, Field] = {
     "mute_days": Field(span=(1, 30)),
     "duplicate_of": Field(),
     "priority": Field(span=(1, 4), column=True),
-    "step": Field(span=(0, 99)),
+    "step": Field(),
 }

@@ -7,9 +7,10 @@ from typing import Any
 
 from sqlalchemy import delete, func, select
 
-from ticketing import timers
+from ticketing import sla, timers
 from ticketing.fields import FIELDS
 from ticketing.moves import MOVES, Asked, check
+from ticketing.opening import open_row
 from ticketing.records import DAY, Actor, Order
 from ticketing.tables import alarm, mute, wo_alarm
 from ticketing.writing import Writing
@@ -23,7 +24,7 @@ def make_move(tx: Writing, order: Order, asked: Asked) -> Order:
     asked = replace(asked, fields={name: value for name, value in asked.fields.items() if value is not None})
     move = check(order, asked)
     columns = {name: value for name, value in asked.fields.items() if FIELDS[name].column}
-    columns.update(_columns(order, asked))
+    columns.update(_columns(tx, order, asked))
     if move.to is not None:
         columns["state"] = move.to.value
     moved = tx.change(
@@ -33,27 +34,32 @@ def make_move(tx: Writing, order: Order, asked: Asked) -> Order:
         kind=asked.name,
         columns=columns,
         fields=asked.fields,
-        moved=True,
+        moved=asked.actor.kind == "person" or move.to is not None,
     )
     _follow(tx, moved, asked)
+    sla.schedule(tx, moved, asked.at)
     return moved
 
 
-def _columns(order: Order, asked: Asked) -> dict[str, Any]:  # noqa: PLR0911  a table with a case per move
+def _columns(tx: Writing, order: Order, asked: Asked) -> dict[str, Any]:  # noqa: PLR0911  a table with a case per move
     """What the move changes on the order beyond the fields given and the state."""
-    at, fields = asked.at, asked.fields
+    at, fields, policy = asked.at, asked.fields, tx.policy_of(order)
     match asked.name:
         case "accept" | "start":
             return {"accepted_at": order.accepted_at or at}
         case "decline":
             return {"assignee": None, "accepted_at": None}
         case "resume":
-            return {"hold_reason": None}
+            return {"hold_reason": None, **sla.resumed(tx, policy, order, at)}
         case "resolve":
             return {"resolved_at": at, "outcome": fields.get("outcome", "worked")}
         case "reject" | "recur":
             back = {"resolved_at": None, "verified_at": None, "outcome": None, "accepted_at": None}
-            return {**back, "reopen_count": order.reopen_count + 1}
+            return {**back, **sla.reopened(policy, order, at), "reopen_count": order.reopen_count + 1}
+        case "set_priority" if fields["priority"] < order.priority:
+            return sla.hastened(policy, order, fields["priority"], at)
+        case "set_priority":
+            return sla.relaxed(policy, order, fields["priority"])
         case "sign_off" | "auto_close":
             return {"closed_at": at}
         case "self_cleared":
@@ -124,7 +130,8 @@ def _mute(tx: Writing, order: Order, at: int, days: int) -> None:
 
 def _inspect_again(tx: Writing, order: Order, actor: Actor, at: int) -> None:
     """Poor work is looked at by another person."""
-    again = tx.open_row(
+    again = open_row(
+        tx,
         at=at,
         actor=actor,
         source=f"reinspects:{order.number}",

@@ -2,13 +2,59 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 
+from ticketing import sla
 from ticketing.records import ENGINE, Actor, Order, State
-from ticketing.tables import wo_task, work_order
+from ticketing.tables import number_series, wo_task, work_order
 from ticketing.writing import Writing
+
+
+def open_row(tx: Writing, *, at: int, actor: Actor, source: str, **columns: Any) -> Order:
+    """A new order with the next number of its year; its clocks start. ``source`` is unique: what it came from."""
+    number = _next_number(tx, at)
+    due_ack, due_resolve = tx.policy.due(columns["priority"], at)
+    row = {
+        "version": 1,
+        "state": State.NEW.value,
+        "source": source,
+        "description": "",
+        "opened_at": at,
+        "first_seen_at": at,
+        "due_ack_at": due_ack,
+        "due_resolve_at": due_resolve,
+        "severity_max": 0,
+        "level": 0,
+        "reopen_count": 0,
+        "occurrence_count": 0,
+        "chronic": False,
+        "self_clear": False,
+        "verify_ms": 0,
+        "policy": tx.policy_hash,
+        **columns,
+    }
+    tx.add(work_order, number=number, **row)
+    tx.record(number, at=at, actor=actor, kind="open", columns=row)
+    nothing = dict.fromkeys(Order.__dataclass_fields__)
+    facts = {"number": number, "state": State.NEW, "alarms": 0, "alarms_active": 0, "open_tasks": 0}
+    order = Order(**{**nothing, **row, **facts})
+    sla.schedule(tx, order, at)
+    return order
+
+
+def _next_number(tx: Writing, at: int) -> str:
+    year = datetime.fromtimestamp(at / 1000, UTC).year
+    step = (
+        update(number_series).where(tx.here(number_series, year=year)).values(last=number_series.c.last + 1)
+    )
+    last = tx.connection.scalar(step.returning(number_series.c.last))
+    if last is None:
+        last = 1
+        tx.add(number_series, year=year, last=last)
+    return f"WO-{year}-{last:06d}"
 
 
 def open_for_fault(
@@ -16,7 +62,8 @@ def open_for_fault(
 ) -> Order:
     """A new order; the last one of this fault is linked, and repeats make it more urgent and then chronic."""
     last, repeats = _earlier(tx, key, at) if key else (None, 0)
-    order = tx.open_row(
+    order = open_row(
+        tx,
         at=at,
         actor=actor,
         fault_key=key,

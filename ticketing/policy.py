@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
+from pydantic import TypeAdapter
+
+from ticketing.calendar import Calendar, add
+from ticketing.events import canonical, sha256
 from ticketing.records import DAY, HOUR, MINUTE
 
 # severity → priority for criticality A, B, C
@@ -36,10 +41,25 @@ def priority(severity: int, criticality: str, *, from_model: bool = False) -> in
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """How soon an order must be accepted and resolved, in ms."""
+    """How soon an order must be accepted and resolved, in ms; ``working``: counted by the site's calendar."""
 
     ack: int
     resolve: int
+    working: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Whom to tell when: ``before`` ms ahead of the clock's due time. An order takes each step at most once.
+
+    ``clock``: "open" (at once), "ack" (nobody accepted), "resolve" (not resolved).
+    """
+
+    name: str
+    clock: str
+    role: str
+    before: int = 0
+    priorities: tuple[int, ...] = (1, 2, 3, 4)
 
 
 def default_targets() -> dict[int, Target]:
@@ -51,11 +71,27 @@ def default_targets() -> dict[int, Target]:
     }
 
 
+DEFAULT_STEPS = (
+    Step("p1_opened", "open", "director", priorities=(1,)),
+    Step("not_accepted", "ack", "lead"),
+    Step("resolve_soon", "resolve", "lead", before=HOUR, priorities=(1, 2)),
+    Step("not_resolved", "resolve", "manager"),
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
     """Times in ms. ``targets`` by priority; ``flood_*`` count new engine orders within ``flood_window``."""
 
     targets: Mapping[int, Target] = field(default_factory=default_targets)
+    calendar: Calendar | None = None  # None: all hours count
+    pausing: tuple[str, ...] = (
+        "parts",
+        "access",
+        "vendor",
+        "production",
+    )  # holds that stop the resolve clock
+    steps: tuple[Step, ...] = DEFAULT_STEPS
     correlation_window: int = 600_000
     flood_window: int = 600_000
     flood_start: int = 10
@@ -68,3 +104,34 @@ class Policy:
     auto_close_after: int = 7 * DAY
     auto_close_from: int = 3  # P3 and P4 only
     mute_days: int = 7
+
+    def due(self, priority: int, at: int) -> tuple[int, int]:
+        """By when an order of this priority must be accepted and resolved, counted from ``at``."""
+        target, calendar = self.targets[priority], self.calendar_of(priority)
+        return add(calendar, at, target.ack), add(calendar, at, target.resolve)
+
+    def calendar_of(self, priority: int) -> Calendar | None:
+        """The hours that count for this priority."""
+        return self.calendar if self.targets[priority].working else None
+
+
+class PolicyVersion(NamedTuple):
+    """A policy as it is kept: its hash names it for ever."""
+
+    sha256: str
+    body: str
+    policy: Policy
+
+
+_ADAPTER = TypeAdapter(Policy)
+
+
+def versioned(policy: Policy) -> PolicyVersion:
+    """The policy with its canonical text and hash."""
+    body = canonical(_ADAPTER.dump_python(policy, mode="json"))
+    return PolicyVersion(sha256(body), body, policy)
+
+
+def policy_of(body: str) -> Policy:
+    """As it was stored; a field that is new since then has its default."""
+    return _ADAPTER.validate_json(body)

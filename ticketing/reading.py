@@ -23,7 +23,7 @@ from sqlalchemy import (
 from ticketing import events
 from ticketing.errors import NotFoundError
 from ticketing.moves import legal_moves
-from ticketing.policy import Policy
+from ticketing.policy import Policy, PolicyVersion, policy_of
 from ticketing.records import (
     Actor,
     Alarm,
@@ -43,6 +43,7 @@ from ticketing.tables import (
     asset,
     engine_state,
     evidence,
+    policy_version,
     wo_alarm,
     wo_event,
     wo_link,
@@ -92,10 +93,12 @@ ASSET = ASSETS.where(asset.c.site == bindparam("site"), asset.c.code == bindpara
 class Reading:
     """One consistent view of a site's desk, for as long as its transaction lasts."""
 
-    def __init__(self, connection: Connection, site: str, policy: Policy) -> None:
+    def __init__(self, connection: Connection, site: str, version: PolicyVersion) -> None:
         self.connection = connection
         self.site = site
-        self.policy = policy
+        self.policy = version.policy
+        self.policy_hash = version.sha256
+        self._policies = {version.sha256: version.policy}
 
     # Orders
 
@@ -114,11 +117,15 @@ class Reading:
         priority: int | None = None,
         assignee: str | None = None,
         text: str | None = None,
+        overdue_at: int | None = None,
         limit: int = 50,
         offset: int = 0,
     ) -> list[Order]:
-        """Orders, the most urgent first, then the newest. ``state`` may be "open", one state or several."""
-        where = self._filter(state, asset, priority, assignee, text)
+        """Orders, the most urgent first, then the newest. ``state`` may be "open", one state or several.
+
+        ``overdue_at`` is the time at which they must be late, in accepting or in resolving.
+        """
+        where = self._filter(state, asset, priority, assignee, text, overdue_at)
         order_by = (work_order.c.priority, work_order.c.opened_at.desc(), work_order.c.number.desc())
         page = select(work_order.c.number).where(where).order_by(*order_by).limit(limit).offset(offset)
         numbers = self.connection.scalars(
@@ -135,9 +142,10 @@ class Reading:
         priority: int | None = None,
         assignee: str | None = None,
         text: str | None = None,
+        overdue_at: int | None = None,
     ) -> int:
         """How many orders the same filter finds."""
-        where = self._filter(state, asset, priority, assignee, text)
+        where = self._filter(state, asset, priority, assignee, text, overdue_at)
         return self.connection.scalar(select(func.count()).select_from(work_order).where(where)) or 0
 
     def count_by_state(self) -> dict[State, int]:
@@ -154,6 +162,14 @@ class Reading:
         """The one open order of this fault key, if there is one."""
         row = self.connection.execute(OPEN_ORDER, {"fault_key": fault_key}).mappings().one_or_none()
         return None if row is None else _order(row)
+
+    def policy_of(self, order: Order) -> Policy:
+        """The figures that the order was opened under."""
+        wanted = order.policy or self.policy_hash
+        if wanted not in self._policies:
+            stored = select(policy_version.c.body).where(self.here(policy_version, sha256=wanted))
+            self._policies[wanted] = policy_of(self.connection.execute(stored).scalar_one())
+        return self._policies[wanted]
 
     def legal_moves(self, number: str, actor: Actor) -> list[str]:
         """The moves that ``actor`` could make now: the buttons."""
@@ -310,6 +326,7 @@ class Reading:
         priority: int | None,
         assignee: str | None,
         text: str | None,
+        overdue_at: int | None,
     ) -> ColumnElement[bool]:
         wanted: list[ColumnElement[bool] | TextClause] = [self.here(work_order)]
         if state == OPEN:
@@ -325,6 +342,8 @@ class Reading:
         if text:
             searched = (work_order.c.number, work_order.c.asset, work_order.c.title_zh, work_order.c.title_en)
             wanted.append(or_(*(column.icontains(text, autoescape=True) for column in searched)))
+        if overdue_at is not None:
+            wanted.append(_late(overdue_at))
         return and_(*wanted)
 
     def _orders(self, query: Select[Any]) -> list[Order]:
@@ -332,6 +351,14 @@ class Reading:
 
     def _alarms(self, query: Select[Any]) -> list[Alarm]:
         return [_alarm(row) for row in self.connection.execute(query).mappings()]
+
+
+def _late(at: int) -> ColumnElement[bool]:
+    """Nobody accepted in time, or it is not resolved in time; an order that waits for parts is not late."""
+    row = work_order.c
+    not_accepted = and_(row.accepted_at.is_(None), row.due_ack_at < at)
+    not_resolved = and_(row.state != State.ON_HOLD, row.due_resolve_at < at)
+    return and_(IS_OPEN, row.state != State.RESOLVED, or_(not_accepted, not_resolved))
 
 
 def _order(row: RowMapping) -> Order:

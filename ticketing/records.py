@@ -191,6 +191,7 @@ class Order:
     self_clear: bool
     verify_ms: int
     verified_at: int | None
+    policy: str | None  # the version of the site's figures that it was opened under
     # facts beside the row
     alarms: int = 0
     alarms_active: int = 0

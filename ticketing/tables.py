@@ -193,6 +193,7 @@ work_order = Table(
     Column("self_clear", Boolean, nullable=False),
     Column("verify_ms", BigInteger, nullable=False),
     Column("verified_at", BigInteger),
+    Column("policy", String),
     to_asset(),
     UniqueConstraint("site", "source"),
     CheckConstraint(
@@ -279,6 +280,27 @@ wo_task = Table(
     Column("value", String),
     to_order(),
     CheckConstraint("kind IN ('check', 'number', 'text', 'photo', 'meter')", name="kind"),
+)
+
+# The figures that orders were opened under: a new policy affects new orders only.
+policy_version = Table(
+    "policy_version",
+    metadata,
+    key("site"),
+    key("sha256"),
+    Column("body", Text, nullable=False),
+)
+
+# Each step of an order's escalation happens once; the key says so.
+escalation = Table(
+    "escalation",
+    metadata,
+    key("site"),
+    key("number"),
+    key("step"),
+    Column("at", BigInteger, nullable=False),
+    Column("role", String, nullable=False),
+    to_order(),
 )
 
 # A key called a false alarm, per rule: silent until the time, or until severity or rule version change.

@@ -6,12 +6,13 @@ from collections.abc import Callable, Mapping
 
 from sqlalchemy import update
 
-from ticketing import timers
+from ticketing import sla, timers
 from ticketing.auto_open import attach, decide
 from ticketing.moves import Asked
 from ticketing.moving import make_move, start_auto_close, watch_the_repair
 from ticketing.records import TIMER, Decision, State
 from ticketing.tables import alarm as alarms
+from ticketing.tables import escalation
 from ticketing.timers import Due
 from ticketing.writing import Writing
 
@@ -82,6 +83,16 @@ def _work_ended(tx: Writing, due: Due) -> None:
             decide(tx, tx.alarm(alarm.episode), due.at)
 
 
+def _escalate(tx: Writing, due: Due) -> None:
+    """Take every step that fell due; the table's key keeps each from happening twice."""
+    order = tx.order(due.subject)
+    for step in sla.steps_due(tx, order, due.at):
+        tx.add(escalation, number=order.number, step=step.name, at=due.at, role=step.role)
+        asked = Asked("escalate", TIMER, order.version, due.at, {"step": step.name})
+        order = make_move(tx, order, asked)
+        tx.decisions.append(Decision("escalated", order.number, f"{step.name}: tell the {step.role}"))
+
+
 HANDLERS: Mapping[str, Callable[[Writing, Due], None]] = {
     "min_active": _held_long_enough,
     "self_clear": _self_clear,
@@ -89,4 +100,5 @@ HANDLERS: Mapping[str, Callable[[Writing, Due], None]] = {
     "not_cleared": _not_cleared,
     "auto_close": _auto_close,
     "work_ended": _work_ended,
+    sla.TIMER_KIND: _escalate,
 }

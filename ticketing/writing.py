@@ -7,24 +7,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Connection, Table, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from ticketing import events
-from ticketing.policy import Policy
+from ticketing.policy import PolicyVersion
 from ticketing.reading import Reading
 from ticketing.records import Actor, Decision, Order, State
-from ticketing.tables import number_series, site, wo_event, wo_link, work_order
+from ticketing.tables import site, wo_event, wo_link, work_order
 
 
 class Writing(Reading):
     """A transaction that holds the site's lock: one writer per site at a time, on both databases."""
 
-    def __init__(self, connection: Connection, site_id: str, policy: Policy) -> None:
-        super().__init__(connection, site_id, policy)
+    def __init__(self, connection: Connection, site_id: str, version: PolicyVersion) -> None:
+        super().__init__(connection, site_id, version)
         self.decisions: list[Decision] = []  # all that was decided in this transaction, timers too
         # PostgreSQL waits here for the row; SQLite took its lock with BEGIN IMMEDIATE.
         here = select(site.c.head_seq, site.c.head_hash, site.c.flooding).where(site.c.site == site_id)
@@ -41,34 +40,6 @@ class Writing(Reading):
         """Check the hash chain, what this transaction wrote included."""
         self.finish()
         return super().verify()
-
-    def open_row(self, *, at: int, actor: Actor, source: str, **columns: Any) -> Order:
-        """A new order with the next number of its year. ``source`` is unique: what it came from."""
-        number = self._next_number(at)
-        targets = self.policy.targets[columns["priority"]]
-        row = {
-            "version": 1,
-            "state": State.NEW.value,
-            "source": source,
-            "description": "",
-            "opened_at": at,
-            "first_seen_at": at,
-            "due_ack_at": at + targets.ack,
-            "due_resolve_at": at + targets.resolve,
-            "severity_max": 0,
-            "level": 0,
-            "reopen_count": 0,
-            "occurrence_count": 0,
-            "chronic": False,
-            "self_clear": False,
-            "verify_ms": 0,
-            **columns,
-        }
-        self.add(work_order, number=number, **row)
-        self.record(number, at=at, actor=actor, kind="open", columns=row)
-        nothing = dict.fromkeys(Order.__dataclass_fields__)
-        facts = {"number": number, "state": State.NEW, "alarms": 0, "alarms_active": 0, "open_tasks": 0}
-        return Order(**{**nothing, **row, **facts})
 
     def change(
         self,
@@ -122,13 +93,3 @@ class Writing(Reading):
     def link(self, number: str, kind: str, other: str) -> None:
         """``number`` is ``kind`` ``other`` (recurrence_of …)."""
         self.add(wo_link, number=number, kind=kind, other=other)
-
-    def _next_number(self, at: int) -> str:
-        year = datetime.fromtimestamp(at / 1000, UTC).year
-        here = self.here(number_series, year=year)
-        step = update(number_series).where(here).values(last=number_series.c.last + 1)
-        last = self.connection.scalar(step.returning(number_series.c.last))
-        if last is None:
-            self.add(number_series, year=year, last=1)
-            last = 1
-        return f"WO-{year}-{last:06d}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
@@ -47,7 +48,7 @@ def postgresql(part: Callable[[str], Path]) -> Iterator[str]:
         Desk.open(template, site="demo").close()
         yield prefix
     finally:
-        server.terminate()
+        server.send_signal(signal.SIGINT)  # "fast": does not wait for whoever is still connected
         server.wait(30)
         shutil.rmtree(home)
 

@@ -73,7 +73,7 @@ EXAMPLES: Mapping[str, Any] = {
     "assignee": "li",
     "reason": "because",
     "comment": "hm",
-    "step": 0,
+    "step": "not_accepted",
     **{name: field.choices[0] for name, field in FIELDS.items() if field.choices},
     **{name: field.span[1] for name, field in FIELDS.items() if field.span},
 }

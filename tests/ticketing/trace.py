@@ -43,7 +43,8 @@ def play(desk: Desk, trace: str) -> None:
 
 
 def _say(*decisions: Decision) -> str:
-    return ", ".join(f"{d.kind} {int(d.number[-6:])}" if d.number else d.kind for d in decisions)
+    told = [d for d in decisions if d.kind != "escalated"]  # has its own verb
+    return ", ".join(f"{d.kind} {int(d.number[-6:])}" if d.number else d.kind for d in told)
 
 
 def _number(short: str) -> str:
@@ -129,11 +130,17 @@ def _due(tx: Tx, _at: int, short: str) -> str:
 
 
 def _since(at: int) -> str:
-    hours, minutes = divmod((at - T0) // 60_000, 60)
-    return (f"{hours}h" if hours else "") + (f"{minutes}m" if minutes else "")
+    days, minutes = divmod((at - T0) // 60_000, 24 * 60)
+    parts = (f"{days}d", f"{minutes // 60}h", f"{minutes % 60}m")
+    return "".join(part for part in parts if part[0] != "0")
 
 
 VERBS: dict[str, Any] = {
+    "steps": lambda tx, at: ", ".join(
+        f"{d.why.partition(':')[0]} {int((d.number or '')[-6:])}"
+        for d in tx.tick(at)
+        if d.kind == "escalated"
+    ),
     "raise": _raise,
     "severity": lambda tx, at, episode, to: _say(tx.severity_raised(episode, int(to), at)),
     "clear": _clear,
