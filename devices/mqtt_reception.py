@@ -6,8 +6,9 @@ import asyncio
 import logging
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
 from devices.batch import Batch, DeviceError, Emit, Reason
 from devices.line import Time
@@ -26,11 +27,17 @@ _NAMED = 100  # topics that are logged, each once, as strange or unreadable
 _SMOOTH = 0.1
 
 
-class _Held(NamedTuple):
-    """A batch for which the hall had no room yet."""
+@dataclass(slots=True, eq=False)
+class _Held:
+    """A message for which the hall had no room yet."""
 
+    message: Message
     batch: Batch
     done: Callable[[], None]
+
+    @property
+    def key(self) -> tuple[str, bytes]:
+        return self.message.topic, self.message.payload
 
 
 class Listener:
@@ -95,6 +102,7 @@ class Reception:
                     )
                 self._by_topic[topic] = listener, route
         self._held: deque[_Held] = deque()
+        self._older: dict[tuple[str, bytes], _Held] = {}  # held since an earlier session
         self._braked = asyncio.Event()
         self._session: Session | None = None
         self._named: set[str] = set()
@@ -103,20 +111,22 @@ class Reception:
         """A message came. Called in the loop."""
         if session is not self._session:
             self._session = session
-            if session.resumed:  # what we hold comes again; a broker that forgot us will not send it again
-                self._held.clear()
+            self._older = {each.key: each for each in self._held}
+        done = partial(session.ack, message.packet_id) if message.packet_id else _nobody_waits
         if message.again:
             self.counts["again"] += 1
-        done = partial(session.ack, message.packet_id) if message.packet_id else _nobody_waits
+            if older := self._older.pop((message.topic, message.payload), None):
+                older.done = done  # it waits here already; only its acknowledgement has a new address
+                return
         bound = self._by_topic.get(message.topic) or self._bind(session, message)
         batch = self._read(*bound, message) if bound else None
         if batch is None:
             done()
         elif self._held and message.packet_id:
-            self._held.append(_Held(batch, done))
+            self._held.append(_Held(message, batch, done))
         elif not emit(batch, done):
             if message.packet_id:
-                self._held.append(_Held(batch, done))
+                self._held.append(_Held(message, batch, done))
                 self._braked.set()
             elif bound:
                 bound[0].tally.refused += 1
@@ -132,8 +142,10 @@ class Reception:
             await self._braked.wait()
             self.counts["braked"] += 1
             while self._held:
-                if emit(*self._held[0]):
+                first = self._held[0]
+                if emit(first.batch, first.done):
                     self._held.popleft()
+                    self._older.pop(first.key, None)
                 else:
                     await self._clock.sleep(_BRAKE)
             self._braked.clear()

@@ -331,6 +331,22 @@ async def test_held_messages_come_once_after_a_reconnect(broker: Any) -> None:
     assert hall.values("fan-1/vib_rms") == [*range(10)]
 
 
+async def test_held_messages_outlive_a_broker_that_lost_them(broker: Any) -> None:
+    real, hall = broker("listener @PORT@ 127.0.0.1\nallow_anonymous true\npersistence false\n"), Hall()
+    hall.room = False
+    async with running(source(real.port), hall) as src:
+        await publish(real.port, TOPIC, vib(*range(10)))
+        await until(lambda: src.status().counts["held"] == 10)
+        real.end(signal.SIGKILL)
+        real.start()
+        await until(lambda: src.status().counts.get("sessions_lost") == 1)
+        await publish(real.port, TOPIC, vib(*range(10, 15)))
+        await until(lambda: src.status().counts["held"] == 15)
+        hall.room = True
+        await until(lambda: len(hall.batches) == 15)
+    assert hall.values("fan-1/vib_rms") == [*range(15)]
+
+
 async def test_qos_0_without_room_is_counted_as_lost(broker: Any) -> None:
     port, hall = broker().port, Hall()
     hall.room = False
