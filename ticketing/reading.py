@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from sqlalchemy import (
     ColumnElement,
@@ -90,6 +90,17 @@ ASSETS = select(*[asset.c[name] for name in Asset.__dataclass_fields__])
 ASSET = ASSETS.where(asset.c.site == bindparam("site"), asset.c.code == bindparam("code"))
 
 
+class Wanted(TypedDict, total=False):
+    """Which orders: ``state`` is "open", one state or several; ``overdue_at`` the time at which they must be late."""
+
+    state: str | Iterable[str] | None
+    asset: str | None
+    priority: int | None
+    assignee: str | None
+    text: str | None
+    overdue_at: int | None
+
+
 class Reading:
     """One consistent view of a site's desk, for as long as its transaction lasts."""
 
@@ -109,44 +120,19 @@ class Reading:
             raise NotFoundError(f"there is no work order {number}")
         return _order(row)
 
-    def orders(
-        self,
-        *,
-        state: str | Iterable[str] | None = None,
-        asset: str | None = None,
-        priority: int | None = None,
-        assignee: str | None = None,
-        text: str | None = None,
-        overdue_at: int | None = None,
-        limit: int = 50,
-        offset: int = 0,
-    ) -> list[Order]:
-        """Orders, the most urgent first, then the newest. ``state`` may be "open", one state or several.
-
-        ``overdue_at`` is the time at which they must be late, in accepting or in resolving.
-        """
-        where = self._filter(state, asset, priority, assignee, text, overdue_at)
+    def orders(self, *, limit: int = 50, offset: int = 0, **wanted: Unpack[Wanted]) -> list[Order]:
+        """Orders, the most urgent first, then the newest."""
         order_by = (work_order.c.priority, work_order.c.opened_at.desc(), work_order.c.number.desc())
-        page = select(work_order.c.number).where(where).order_by(*order_by).limit(limit).offset(offset)
-        numbers = self.connection.scalars(
-            page
-        ).all()  # first the page, then its facts: for 50, not for 12 000
+        page = select(work_order.c.number).where(self._filter(wanted)).order_by(*order_by)
+        # First the page, then its facts: for 50 orders, not for 12 000.
+        numbers = self.connection.scalars(page.limit(limit).offset(offset)).all()
         found = self._orders(ORDERS.where(self.here(work_order), work_order.c.number.in_(numbers)))
         return sorted(found, key=lambda order: numbers.index(order.number))
 
-    def count_orders(
-        self,
-        *,
-        state: str | Iterable[str] | None = None,
-        asset: str | None = None,
-        priority: int | None = None,
-        assignee: str | None = None,
-        text: str | None = None,
-        overdue_at: int | None = None,
-    ) -> int:
+    def count_orders(self, **wanted: Unpack[Wanted]) -> int:
         """How many orders the same filter finds."""
-        where = self._filter(state, asset, priority, assignee, text, overdue_at)
-        return self.connection.scalar(select(func.count()).select_from(work_order).where(where)) or 0
+        count = select(func.count()).select_from(work_order).where(self._filter(wanted))
+        return self.connection.scalar(count) or 0
 
     def count_by_state(self) -> dict[State, int]:
         """How many orders stand in each state, the empty ones too."""
@@ -319,32 +305,22 @@ class Reading:
 
     # How rows become values
 
-    def _filter(
-        self,
-        state: str | Iterable[str] | None,
-        of_asset: str | None,
-        priority: int | None,
-        assignee: str | None,
-        text: str | None,
-        overdue_at: int | None,
-    ) -> ColumnElement[bool]:
-        wanted: list[ColumnElement[bool] | TextClause] = [self.here(work_order)]
+    def _filter(self, wanted: Wanted) -> ColumnElement[bool]:
+        found: list[ColumnElement[bool] | TextClause] = [self.here(work_order)]
+        state = wanted.get("state")
         if state == OPEN:
-            wanted.append(IS_OPEN)
+            found.append(IS_OPEN)
         elif state is not None:
-            wanted.append(work_order.c.state.in_([state] if isinstance(state, str) else list(state)))
-        if of_asset is not None:
-            wanted.append(work_order.c.asset == of_asset)
-        if priority is not None:
-            wanted.append(work_order.c.priority == priority)
-        if assignee is not None:
-            wanted.append(work_order.c.assignee == assignee)
-        if text:
+            found.append(work_order.c.state.in_([state] if isinstance(state, str) else list(state)))
+        for name in ("asset", "priority", "assignee"):
+            if (value := wanted.get(name)) is not None:
+                found.append(work_order.c[name] == value)
+        if words := wanted.get("text"):
             searched = (work_order.c.number, work_order.c.asset, work_order.c.title_zh, work_order.c.title_en)
-            wanted.append(or_(*(column.icontains(text, autoescape=True) for column in searched)))
-        if overdue_at is not None:
-            wanted.append(_late(overdue_at))
-        return and_(*wanted)
+            found.append(or_(*(column.icontains(words, autoescape=True) for column in searched)))
+        if (at := wanted.get("overdue_at")) is not None:
+            found.append(_late(at))
+        return and_(*found)
 
     def _orders(self, query: Select[Any]) -> list[Order]:
         return [_order(row) for row in self.connection.execute(query).mappings()]

@@ -184,3 +184,4 @@ def test_a_step_happens_once_over_restarts(url: str, desk: Desk) -> None:
         assert [e.type for e in read.timeline("WO-2026-000001")].count("escalate") == 1
         order = read.order("WO-2026-000001")
         assert (order.level, order.version) == (1, 1)  # people's forms stay valid
+    desk.close()
