@@ -306,15 +306,13 @@ class Reading:
     # How rows become values
 
     def _filter(self, wanted: Wanted) -> ColumnElement[bool]:
-        found: list[ColumnElement[bool] | TextClause] = [self.here(work_order)]
+        same = {name: wanted.get(name) for name in ("asset", "priority", "assignee") if wanted.get(name)}
+        found: list[ColumnElement[bool] | TextClause] = [self.here(work_order, **same)]
         state = wanted.get("state")
         if state == OPEN:
             found.append(IS_OPEN)
         elif state is not None:
             found.append(work_order.c.state.in_([state] if isinstance(state, str) else list(state)))
-        for name in ("asset", "priority", "assignee"):
-            if (value := wanted.get(name)) is not None:
-                found.append(work_order.c[name] == value)
         if words := wanted.get("text"):
             searched = (work_order.c.number, work_order.c.asset, work_order.c.title_zh, work_order.c.title_en)
             found.append(or_(*(column.icontains(words, autoescape=True) for column in searched)))
