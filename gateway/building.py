@@ -20,13 +20,20 @@ def build_rules(site: Site) -> dict[str, Rule]:
 
 
 def bound_rules(site: Site, rules: Mapping[str, Rule]) -> list[Bound]:
-    """Every rule on every asset of its scope, with the asset's own parameters; raises RuleError."""
-    return [
-        bind(rule, asset, spans(site, asset), overrides(site, asset, name))
-        for name, rule in rules.items()
-        if rule.settings.mode != "off"
-        for asset in scoped(site, rule.settings.scope)
-    ]
+    """Every rule on every asset of its scope, with the asset's own parameters; raises RuleError.
+
+    Asset by asset: what arrives in one batch then lies together in the panel's memory.
+    """
+    of_asset: dict[str, list[str]] = {}
+    for name, rule in rules.items():
+        if rule.settings.mode != "off":
+            for asset in scoped(site, rule.settings.scope):
+                of_asset.setdefault(asset, []).append(name)
+    bounds = []
+    for asset, names in of_asset.items():
+        known = spans(site, asset)
+        bounds += [bind(rules[name], asset, known, overrides(site, asset, name)) for name in names]
+    return bounds
 
 
 def build_panel(site: Site) -> Panel:
@@ -61,7 +68,9 @@ def build_reader(site: Site) -> Readable:
 
     def tail(signal: str, start: int) -> Series:
         try:
-            return Series.from_json(ask(site.state / "control.sock", {"op": "tail", "signal": signal, "start": start}))
+            return Series.from_json(
+                ask(site.state / "control.sock", {"op": "tail", "signal": signal, "start": start})
+            )
         except (OSError, ValueError, KeyError):  # no daemon: what it held comes back with it, from the spool
             return Series.empty(signal)
 
