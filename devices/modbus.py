@@ -108,6 +108,12 @@ class ModbusUnit:
         return f"unit {self._unit_id}, {question.block}"
 
 
+@lru_cache(maxsize=1024)
+def _plan(registers: tuple[Register, ...], cost: Cost, limit: int) -> tuple[Block, ...]:
+    """The requests for a map; devices of one type share them."""
+    return plan(registers, cost, limit)
+
+
 class ModbusPoll:
     """The points of one unit that share a period, and the requests that fetch them."""
 
@@ -121,7 +127,7 @@ class ModbusPoll:
         self._line_cost, self._limit = cost, limit
         self._learned: Learned | None = None  # most devices refuse nothing
         self._ask_again = 0.0
-        self._compile(plan(self._registers, cost, limit))
+        self._compile(_plan(self._registers, cost, limit))
         self.first = self._questions[0]
 
     @property
