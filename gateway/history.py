@@ -134,10 +134,8 @@ class History:
 
     def _close_due(self, now: int) -> None:
         """Write the chunks that are old or long, and the oldest while too much is held."""
-        held = self._open_bytes
-        enough = (
-            self._settings.open_bytes if held <= self._settings.open_bytes else self._settings.open_bytes // 2
-        )
+        held, most = self._open_bytes, self._settings.open_bytes
+        enough = most if held <= most else most * 15 // 16
         due = []
         for chunk in self._open.values():
             if now - chunk.opened >= _CHUNK_TIME or chunk.rows >= _CHUNK_ROWS or held > enough:

@@ -26,7 +26,8 @@ from pydantic import BaseModel, ByteSize, ConfigDict, Field
 from devices.batch import Batch, SignalSet
 from gateway import sqlite
 from gateway.spool_file import Gap
-from gateway.spool_log import Entry, SpoolLog, weight
+from gateway.spool_log import SpoolLog
+from gateway.spool_reader import Entry, weight
 
 __all__ = ["Entry", "Gap", "Spool", "SpoolFailed", "SpoolSettings"]
 
@@ -203,6 +204,10 @@ class Spool:
         cached = self._cache.read(after_id, limit)
         return self._log.read(after_id, limit) if cached is None else cached
 
+    def recent(self, count: int) -> list[Entry]:
+        """The newest ``count`` entries over all runs, oldest first."""
+        return self._log.reader.recent(count)
+
     async def after(self, after_id: int, limit: int = 64) -> list[Entry]:
         """As ``read``, in the loop: waits until there is at least one entry."""
         while True:
@@ -266,7 +271,7 @@ class Spool:
 
     def _seq_at(self, id_: int) -> int:
         seq = self._cache.seq_at(id_)
-        return self._log.seq_at(id_) if seq is None else seq
+        return self._log.reader.seq_at(id_) if seq is None else seq
 
     # -- the writer thread
 

@@ -1,6 +1,6 @@
 """The spool on disk: one log in a row of files, with its room, its losses and its followers' places.
 
-No threads and no loop here: one thread calls what writes, any thread may call ``read``.
+No threads and no loop here: one thread calls what writes, any thread may call ``reader``.
 """
 
 from __future__ import annotations
@@ -10,10 +10,8 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from threading import Lock
 from typing import Final
 
 from devices.batch import Batch, SignalSet
@@ -33,6 +31,7 @@ from gateway.spool_file import (
     set_note,
     size,
 )
+from gateway.spool_reader import Entry, Part, SpoolReader
 
 log = logging.getLogger(__name__)
 
@@ -40,33 +39,7 @@ _NS: Final = 1_000_000_000
 _DAY: Final = 86_400 * _NS
 _NOTE_TIMES_EVERY: Final = 64  # commits between two notes of the last times; the rest is read back at start
 _REMEMBERED: Final = 30 * _DAY  # a signal set that was silent for so long is forgotten
-_READ_BYTES: Final = 4 << 20  # of memory that one reading may fill, by and large
-_RECORDS: Final = 8  # fetched at once
 _GAPS: Final = 1000  # in the ledger; beyond that the oldest are put together
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One durable group of batches: ``seq`` samples were accepted before it; ``time`` is its commit's."""
-
-    id: int
-    batches: tuple[Batch, ...]
-    samples: int
-    seq: int
-    time: int
-
-
-@dataclass(slots=True)
-class _Part:
-    """What is known of one file without opening it; ``last_id`` is the last entry that counts in it."""
-
-    number: int
-    path: Path
-    first_seq: int
-    end_seq: int
-    last_id: int
-    day: int
-    bytes: int
 
 
 class SpoolLog:
@@ -97,15 +70,14 @@ class SpoolLog:
         self._file_bytes = min(file_bytes, max(max_bytes // 8, 65536))
         self._retain_sent = retain_sent_ns
         self._clock = clock
-        self._parts: list[_Part] = []
+        self._parts: list[Part] = []
         self._numbers: dict[SignalSet, int] = {}
         self._sets: dict[int, SignalSet] = {}
         self._noted_cursors: dict[str, int] = {}
         self._noted_sets: set[int] = set()
         self._commits = 0
-        self._readers: dict[int, SpoolFile] = {}
-        self._reading = Lock()
-        self._holes: list[Gap] = []
+        self._last_set = 0
+        self.reader = SpoolReader(self._parts, self._sets, clock)
 
     # -- opening and closing
 
@@ -144,10 +116,7 @@ class SpoolLog:
     def abandon(self) -> None:
         """Close without writing anything more."""
         self._file.close()
-        with self._reading:
-            for reader in self._readers.values():
-                reader.close()
-            self._readers.clear()
+        self.reader.close()
 
     def _take_over(self, path: Path) -> None:
         number = _number(path)
@@ -168,7 +137,7 @@ class SpoolLog:
         file = SpoolFile.open(path, number, settle=True)
         try:
             summary = file.summary()
-            self._sets |= summary.sets
+            self._sets.update(summary.sets)
             self._learn_times(file, summary)
         finally:
             file.close()
@@ -182,11 +151,11 @@ class SpoolLog:
                 before.last_id, before.end_seq = begin.previous_id, begin.first_seq
             elif begin.first_seq > before.end_seq:
                 lost = begin.first_seq - before.end_seq
-                self._holes.append(
+                self.reader.holes.append(
                     Gap(before.last_id + 1, number << ID_BITS, lost, 0, 0, "damaged", self._clock())
                 )
         self._parts.append(
-            _Part(
+            Part(
                 number,
                 path,
                 begin.first_seq,
@@ -227,7 +196,7 @@ class SpoolLog:
             if self._ballast.exists():
                 self._ballast.unlink()
             else:
-                self._holes += self._losses(self._parts[0], "disk full")
+                self.reader.holes += self._losses(self._parts[0], "disk full")
                 self._drop(self._parts[0])
 
     def _begin_file(self, number: int) -> None:
@@ -250,7 +219,7 @@ class SpoolLog:
         self._noted_cursors = dict(self.cursors)
         day = self._clock() // _DAY
         self._parts.append(
-            _Part(number, path, begin.first_seq, begin.first_seq, number << ID_BITS, day, bytes=0)
+            Part(number, path, begin.first_seq, begin.first_seq, number << ID_BITS, day, bytes=0)
         )
 
     def _times(self, through: int) -> Times:
@@ -299,7 +268,7 @@ class SpoolLog:
         number = self._numbers.get(signals)
         if number is None:
             # The file's number within keeps it unique for ever, even when a file with newer numbers was lost.
-            number = max(max(self._sets, default=0), self._parts[-1].number << ID_BITS) + 1
+            number = self._last_set = max(self._last_set, self._parts[-1].base) + 1
             self._numbers[signals] = number
             self._sets[number] = signals
         return number
@@ -310,7 +279,7 @@ class SpoolLog:
         part = self._parts[-1]
         self._begin_file(part.number + 1)
         failpoints.hit("spool.rotate")
-        self._close_reader(part)
+        self.reader.close(part)
         with suppress(sqlite.DatabaseError):  # a disk that fails here was already reported by the commit
             before.checkpoint()
         before.close()
@@ -375,22 +344,19 @@ class SpoolLog:
         failpoints.hit("spool.gap_recorded")
         self._drop(part)
 
-    def _losses(self, part: _Part, reason: str) -> list[Gap]:
+    def _losses(self, part: Part, reason: str) -> list[Gap]:
         """What a follower still had to read of ``part``."""
-        after = max(min(self.cursors.values(), default=0), part.number << ID_BITS)
+        after = max(min(self.cursors.values(), default=0), part.base)
         if after >= part.last_id:
             return []
-        span = None
-        with suppress(sqlite.DatabaseError), self._reading:
-            span = self._reader(part).span(after)
-        n, start, end = span or (part.end_seq - part.first_seq, 0, 0)
+        n, start, end = self.reader.span(part, after)
         return [Gap(after + 1, part.last_id, n, start, end, reason, self._clock())]
 
     def _record_holes(self) -> None:
         """Take into the ledger what was found lost by those who cannot write."""
-        if self._holes:
+        if self.reader.holes:
             passed = min(self.cursors.values(), default=0)
-            holes, self._holes = self._holes, []
+            holes, self.reader.holes = self.reader.holes, []
             self._record([hole for hole in holes if hole.last_id > passed])
 
     def _record(self, gaps: Sequence[Gap]) -> None:
@@ -407,15 +373,10 @@ class SpoolLog:
         for gap in new:
             log.error("%d samples are lost from the spool: %s", gap.n, gap.reason)
 
-    def _drop(self, part: _Part) -> None:
+    def _drop(self, part: Part) -> None:
         self._parts.remove(part)
-        self._close_reader(part)
+        self.reader.close(part)
         remove(part.path)
-
-    def _close_reader(self, part: _Part) -> None:
-        with self._reading:
-            if (reader := self._readers.pop(part.number, None)) is not None:
-                reader.close()
 
     def _finish_deletions(self) -> None:
         """Delete the files whose loss is in the ledger, and those without entries; a crash came between."""
@@ -439,7 +400,9 @@ class SpoolLog:
     # -- damage
 
     def _quarantine(self, path: Path, number: int, error: Exception) -> None:
-        """Set a damaged file aside, and save into a new one what its CRCs still vouch for."""
+        """Set a damaged file aside (the last one only), and save into a new one what its CRCs still vouch for."""
+        for older in self._folder.glob("spool-*.corrupt*"):
+            older.unlink()
         aside = path.with_name(path.name + ".corrupt")
         for suffix in ("-wal", ""):
             with suppress(FileNotFoundError):
@@ -456,6 +419,10 @@ class SpoolLog:
 
     # -- reading
 
+    def read(self, after: int, limit: int) -> list[Entry]:
+        """See ``SpoolReader.read``."""
+        return self.reader.read(after, limit)
+
     @property
     def newest_id(self) -> int:
         """The newest entry's id; 0 if there is none."""
@@ -466,80 +433,9 @@ class SpoolLog:
         """How many samples were ever accepted."""
         return self._parts[-1].end_seq
 
-    def read(self, after: int, limit: int) -> list[Entry]:
-        """The next entries behind id ``after``: ``limit`` of them, or fewer when they are large or at the end.
-
-        Damaged ones are left out and counted.
-        """
-        failpoints.hit("spool.read")
-        entries: list[Entry] = []
-        room = _READ_BYTES
-        with self._reading:
-            for part in [each for each in self._parts if each.last_id > after]:
-                while after < part.last_id and len(entries) < limit and room > 0:
-                    some, after = self._read_part(part, after, min(_RECORDS, limit - len(entries)))
-                    entries += some
-                    room -= sum(weight(entry.samples, len(entry.batches)) for entry in some)
-        return entries
-
-    def _read_part(self, part: _Part, after: int, limit: int) -> tuple[list[Entry], int]:
-        """Some entries of one file, and up to where they go."""
-        file = self._reader(part)
-        last_id = part.last_id
-        entries: list[Entry] = []
-        seen, seen_seq = max(after, part.number << ID_BITS), None
-        records = [record for record in file.records(after, limit) if record.id <= last_id]
-        for record in records:
-            try:
-                batches = codec.decode(record.body, self._sets)
-            except codec.CodecError:
-                continue
-            if record.id != seen + 1:
-                self._found_hole(part, (seen, seen_seq), (record.id, record.seq))
-            seen, seen_seq = record.id, record.seq + record.n
-            entries.append(Entry(record.id, batches, record.n, record.seq, record.time))
-        if len(records) == limit:
-            return entries, records[-1].id
-        if seen < last_id:
-            self._found_hole(part, (seen, seen_seq), (last_id + 1, part.end_seq))
-        return entries, last_id
-
-    def _found_hole(self, part: _Part, before: tuple[int, int | None], behind: tuple[int, int]) -> None:
-        """Note what is damaged between two (id, samples up to there); the writer tells the ledger."""
-        id_, seq = before
-        if seq is None:
-            with suppress(sqlite.DatabaseError):
-                seq = self._reader(part).ends(id_)
-        n = behind[1] - (part.first_seq if seq is None else seq)
-        self._holes.append(Gap(id_ + 1, behind[0] - 1, n, 0, 0, "damaged", self._clock()))
-
-    def seq_at(self, id_: int) -> int:
-        """How many samples had been accepted up to entry ``id_``."""
-        with self._reading:
-            for part in self._parts:
-                if part.last_id >= id_:
-                    if part.last_id == id_:
-                        return part.end_seq
-                    ends = self._reader(part).ends(id_)
-                    return part.first_seq if ends is None else ends
-        return self.end_seq
-
-    def _reader(self, part: _Part) -> SpoolFile:
-        reader = self._readers.get(part.number)
-        if reader is None:
-            while len(self._readers) >= 2:
-                self._readers.pop(next(iter(self._readers))).close()
-            reader = self._readers[part.number] = SpoolFile.open(part.path, part.number)
-        return reader
-
 
 def _number(path: Path) -> int:
     return int(path.name.split("-")[1].split(".")[0])
-
-
-def weight(samples: int, batches: int) -> int:
-    """Roughly the bytes that so many samples in so many batches take in memory."""
-    return 9 * samples + 400 * batches
 
 
 def _together(first: Gap, second: Gap) -> Gap:

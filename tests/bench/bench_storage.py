@@ -24,8 +24,7 @@ from gateway.forwarder import Forwarder
 from gateway.history import History
 from gateway.influx import InfluxSettings, InfluxStore
 from gateway.influx_lines import LineProtocol
-from gateway.spool import Spool, SpoolSettings
-from gateway.spool_log import Entry
+from gateway.spool import Entry, Spool, SpoolSettings
 from tests.gateway.conftest import Influxd
 
 SECOND = 1_000_000_000

@@ -14,7 +14,8 @@ import pytest
 
 from devices.batch import Batch, signal_set
 from gateway import failpoints, sqlite
-from gateway.spool_log import Entry, SpoolLog
+from gateway.spool_log import SpoolLog
+from gateway.spool_reader import Entry
 
 SETS = [signal_set(f"d{i}", tuple(f"pump-{i}/q{j}" for j in range(20))) for i in range(5)]
 NOISE = np.random.default_rng(3).normal(size=2_000_000)
@@ -93,6 +94,19 @@ def reopened(folder: Path) -> tuple[list[int], int]:
 
 def test_nothing_is_lost_without_damage(folder: Path) -> None:
     assert reopened(folder) == (list(range(2000)), 0)
+
+
+def test_the_newest_entries_are_found_over_files(folder: Path) -> None:
+    log = log_in(folder)
+    every = [entry.id for entry in everything(log)]
+    for count in (1, 3, 100, 400, 1000):
+        assert [entry.id for entry in log.reader.recent(count)] == every[-count:]
+    fill(log, 2000, 2010)
+    assert [entry.id for entry in log.reader.recent(50)] == [entry.id for entry in everything(log)][-50:]
+    log.close()
+    empty = log_in(folder.parent / "empty")
+    assert empty.reader.recent(5) == []
+    empty.close()
 
 
 def test_flipped_bits_cost_what_stood_there_and_are_counted(written: Path, tmp_path: Path) -> None:
