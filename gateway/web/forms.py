@@ -52,11 +52,12 @@ class Button:
 
     move: str
     label: str
-    inputs: tuple[Input, ...]
+    needed: tuple[Input, ...]
+    optional: tuple[Input, ...]
 
     @property
     def plain(self) -> bool:
-        return not self.inputs
+        return not self.needed and not self.optional
 
 
 def buttons(site: Site, order: Order, actor: Actor, language: Language) -> tuple[Button | None, list[Button]]:
@@ -70,9 +71,9 @@ def buttons(site: Site, order: Order, actor: Actor, language: Language) -> tuple
 
 def _button(site: Site, order: Order, move: str, language: Language) -> Button:
     rule = MOVES[move]
-    inputs = [_input(site, order, name, True, language) for name in rule.needs]
-    inputs += [_input(site, order, name, False, language) for name in rule.may if name not in NOT_ASKED]
-    return Button(move, i18n.term(language, "move", move), tuple(inputs))
+    needed = tuple(_input(site, order, name, True, language) for name in rule.needs)
+    optional = tuple(_input(site, order, name, False, language) for name in rule.may if name not in NOT_ASKED)
+    return Button(move, i18n.term(language, "move", move), needed, optional)
 
 
 def _input(site: Site, order: Order, name: str, needed: bool, language: Language) -> Input:

@@ -178,8 +178,8 @@ def evidence(site: Site, story: Story, at: int) -> dict[str, Any]:
     titles = dict(zip(("zh", "en"), story.title, strict=True))
     return {
         "sentence": {
-            "zh": f"{titles['zh']}：{value:.3g} {unit}，高于上限 {limit:g} {unit}，已持续 60 s。",
-            "en": f"{titles['en']}: {value:.3g} {unit} is above the limit {limit:g} {unit}, for 60 s.",
+            "zh": f"{site.assets[asset].name_zh}：{value:.3g} {unit}，高于上限 {limit:g} {unit}，已持续 60 s。",
+            "en": f"{site.assets[asset].name_en}: {value:.3g} {unit} is above the limit {limit:g} {unit}, for 60 s.",
         },
         "counterfactual": {
             "zh": f"若上限为 {value * 1.05:.2g} {unit}，或延时为 95 s，则不会触发。",
@@ -297,7 +297,7 @@ def health(site: Site, **more: Any) -> dict[str, Any]:
         "sources": sources,
         "spool": {"bytes": 18 << 20, "max_bytes": 1 << 30, "shed": 0},
         "judge": {"cursor": 1, "lag": 0.02, "samples": 172_800, "transitions": 6},
-        "store": {"connected": True, "lag": 0.3, "detail": "", "kind": "local"},
+        "store": {"connected": True, "lag": 0.3, "detail": "", "name": "history"},
         "models": [{"model": "health", "asset": "pump-1", "state": "live", "progress": 1.0, "trouble": ""}],
         "intake": {"accepted": 28_800, "refused": 0},
         "clock_behind": 0.0,

@@ -16,7 +16,7 @@ def test_all_is_well(client: TestClient, daemon: FakePlant) -> None:
 
 
 def test_what_is_wrong_is_said_with_what_to_do(client: TestClient, daemon: FakePlant, site: Site) -> None:
-    store = {"connected": False, "lag": 95.0, "detail": "connection refused", "kind": "influxdb"}
+    store = {"connected": False, "lag": 95.0, "detail": "connection refused", "name": "influxdb"}
     daemon.report = health(site, store=store)
     page = client.get("/health").text
     assert "存储离线：connection refused" in page
@@ -38,3 +38,10 @@ def test_metrics_are_the_daemons_own(client: TestClient, daemon: FakePlant) -> N
     answer = client.get("/metrics")
     assert answer.text == "watchkeeper_ok 1.0\n"
     assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
+
+
+def test_a_device_behind_a_cut_line_is_not_called_healthy(client: TestClient, daemon: FakePlant) -> None:
+    daemon.report["sources"][0] |= {"up": False, "detail": "no route to host"}
+    page = client.get("/health").text
+    assert "no route to host" in page
+    assert page.count("线路中断") == 1

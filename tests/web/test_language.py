@@ -55,9 +55,9 @@ def codes() -> Iterator[tuple[str, str]]:
         "window": ["15m", "1h", "24h", "7d"],
         "person": ["local", "engine", "timer"],
         "role": ["viewer", "technician", "lead", "engineer", "admin"],
-        "device": ["healthy", "suspect", "parked"],
+        "device": ["healthy", "suspect", "parked", "cut_off"],
         "type": ["condition", "inspection", "corrective", "preventive", "reinspection", "flood"],
-        "store": ["local", "influxdb"],
+        "store": ["history", "influxdb"],
         "model state": ["commissioning", "live", "stopped"],
     }
     for kind, values in plain.items():

@@ -60,7 +60,7 @@ function tickDemo() {
   const banner = document.querySelector("[data-demo]");
   if (banner.hidden) return;
   const left = Math.ceil((Number(banner.dataset.faultAt) - Date.now()) / 1000);
-  const text = banner.dataset.order ? `${words.order_open}: ${banner.dataset.order}`
+  const text = banner.dataset.order ? `${words.order_open}${words.colon}${banner.dataset.order}`
     : left > 0 ? `${words.fault_in} ${Math.floor(left / 60)}:${String(left % 60).padStart(2, "0")}` : words.fault_now;
   banner.querySelector("[data-demo-text]").textContent = text;
 }

@@ -108,7 +108,7 @@
       for (const time of config.doubtful) ctx.fillRect(plot.valToPos(time, "x", true) - scale, bbox.top + bbox.height - 4 * scale, 3 * scale, 4 * scale);
       for (const { time, word } of config.marks ?? []) {
         const x = plot.valToPos(time, "x", true);
-        if (x < bbox.left || x > bbox.left + bbox.width) continue;
+        if (x < bbox.left - 1 || x > bbox.left + bbox.width + 1) continue;
         ctx.strokeStyle = ctx.fillStyle = colour("--wk-quiet");
         ctx.setLineDash([]);
         ctx.lineWidth = scale;
@@ -171,7 +171,7 @@
       const axis = { stroke: colour("--wk-quiet"), font: `12px ${getComputedStyle(document.body).fontFamily}`,
         grid: { stroke: colour("--wk-grid"), width: 1 }, ticks: { show: false } };
       return {
-        width: this.place.clientWidth, height: this.place.clientHeight, ms: 1, padding: [8, 12, 0, 0],
+        width: this.place.clientWidth, height: this.place.clientHeight, ms: 1, padding: [8, 20, 0, 0],
         cursor: { sync: { key: synced.key }, drag: { x: true, y: false }, points: { size: 7, fill: ink }, focus: { prox: -1 } },
         legend: { show: false },
         scales: { x: { range: (plot, low, high) => this.window(low, high) }, y: { range: valueRange(this.config.limits) } },
