@@ -87,9 +87,9 @@ class SpoolLog:
         quarantined = [_number(path) for path in self._folder.glob("spool-*.db.corrupt")]
         for path in sorted(self._folder.glob("spool-*.db"), key=_number):
             self._making_room(partial(self._take_over, path))
-        self._finish_deletions()
         newest = max([*quarantined, *(part.number for part in self._parts)], default=0)
         self._making_room(partial(self._begin_file, newest + 1))
+        self._finish_deletions()
         self._record_holes()
         self._fill_ballast()
         self._tidy()
@@ -380,7 +380,7 @@ class SpoolLog:
 
     def _finish_deletions(self) -> None:
         """Delete the files whose loss is in the ledger, and those without entries; a crash came between."""
-        for part in list(self._parts):
+        for part in self._parts[:-1]:
             given_up = any(
                 gap.last_id == part.last_id and gap.reason in ("quota", "disk full") for gap in self.gaps
             )

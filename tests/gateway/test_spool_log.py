@@ -168,6 +168,20 @@ def test_a_file_that_was_never_begun_is_taken_away(folder: Path) -> None:
     assert reopened(folder) == (list(range(2000)), 0)
 
 
+def test_the_count_of_samples_goes_on_when_all_files_are_gone(folder: Path) -> None:
+    for _ in range(3):
+        log = log_in(folder)
+        log.cursors["store"] = max(log.newest_id, log.cursors["store"])
+        log.rotate()
+        log._tidy()
+        log.close()
+    log = log_in(folder)
+    assert (log.files, log.end_seq) == (1, 40_000)
+    fill(log, 0, 5)
+    assert log.read(log.cursors["store"], 10)[0].seq == 40_000
+    log.close()
+
+
 def test_a_crash_while_shedding_is_finished_at_the_next_start(folder: Path) -> None:
     log = log_in(folder)
     with failpoints.armed("spool.gap_recorded:1:error"), pytest.raises(OSError, match="failpoint"):
