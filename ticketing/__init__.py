@@ -31,7 +31,7 @@ the codes' names; ``PERMISSIONS`` who may do what else, and ``matrix()`` prints 
 """
 
 from ticketing.codes import CAUSES, DETECTIONS, FAILURE_MODES, MECHANISMS, REMEDIES
-from ticketing.desk import Desk, Tx
+from ticketing.desk import Desk, Tx, View
 from ticketing.errors import (
     FieldError,
     ForbiddenError,
@@ -39,6 +39,7 @@ from ticketing.errors import (
     MoveRefusedError,
     NotFoundError,
     SchemaError,
+    StaleError,
     TicketingError,
 )
 from ticketing.events import Chain, canonical
@@ -53,16 +54,20 @@ from ticketing.records import (
     TIMER,
     Actor,
     Alarm,
+    Article,
+    ArticleVersion,
     Asset,
     Decision,
     EngineState,
     Event,
     Evidence,
     Link,
+    Offered,
     Order,
     OrderPolicy,
     RaisedAlarm,
     State,
+    Suggestion,
     Task,
 )
 
@@ -82,6 +87,8 @@ __all__ = [
     "TIMER",
     "Actor",
     "Alarm",
+    "Article",
+    "ArticleVersion",
     "Asset",
     "Chain",
     "Decision",
@@ -97,17 +104,21 @@ __all__ = [
     "Move",
     "MoveRefusedError",
     "NotFoundError",
+    "Offered",
     "Order",
     "OrderPolicy",
     "Policy",
     "RaisedAlarm",
     "Reading",
     "SchemaError",
+    "StaleError",
     "State",
+    "Suggestion",
     "Target",
     "Task",
     "TicketingError",
     "Tx",
+    "View",
     "canonical",
     "legal_moves",
     "matrix",

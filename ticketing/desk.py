@@ -12,12 +12,24 @@ from sqlalchemy import Engine, Table, Update, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from ticketing import auto_open, database, events, report, tick, timers
+from ticketing.knowledge import articles, search, suggest
 from ticketing.moves import Asked
 from ticketing.moving import make_move
 from ticketing.permissions import require
 from ticketing.policy import Policy, versioned
 from ticketing.reading import Reading
-from ticketing.records import Actor, Alarm, Asset, Decision, Order, RaisedAlarm
+from ticketing.records import (
+    Actor,
+    Alarm,
+    Article,
+    ArticleVersion,
+    Asset,
+    Decision,
+    Offered,
+    Order,
+    RaisedAlarm,
+    Suggestion,
+)
 from ticketing.tables import alarm as alarms
 from ticketing.tables import asset as assets
 from ticketing.tables import engine_state, policy_version, site
@@ -63,10 +75,10 @@ class Desk:
             tx.finish()
 
     @contextmanager
-    def read(self) -> Iterator[Reading]:
+    def read(self) -> Iterator[View]:
         """A consistent view that blocks nobody."""
         with self._engine.connect() as connection, connection.begin():
-            yield Reading(connection, self.site, self._version)
+            yield View(connection, self.site, self._version)
 
     def _prepare(self) -> None:
         """The site's own row and the policy's version, if they are not there yet."""
@@ -88,7 +100,35 @@ class Desk:
                 connection.execute(adding, {"site": self.site, **row})
 
 
-class Tx(Writing):
+class View(Reading):
+    """Everything that can be read: orders, alarms and assets by ``Reading``, and what was made of them."""
+
+    def article(self, article_id: str) -> Article:
+        """One article as it stands; NotFoundError."""
+        return articles.get(self, article_id)
+
+    def articles(self, *, status: str | None = None, asset_class: str | None = None) -> list[Article]:
+        """All articles by id, or those of a status (draft, published, retired) or a class."""
+        return articles.listed(self, status=status, asset_class=asset_class)
+
+    def article_versions(self, article_id: str) -> list[ArticleVersion]:
+        """All that the article was, newest first."""
+        return articles.versions(self, article_id)
+
+    def search_articles(self, text: str, *, limit: int = 10) -> list[Article]:
+        """Published articles for words in Chinese or English, the best first."""
+        return search.search(self, text, limit=limit)
+
+    def suggestions(self, number: str, at: int) -> list[Suggestion]:
+        """What may help with the order: fixes that held, then articles, each with its reasons."""
+        return suggest.suggestions(self, number, at)
+
+    def offered(self, number: str) -> list[Offered]:
+        """Which articles were offered when the order opened, and what people said of them."""
+        return suggest.offered(self, number)
+
+
+class Tx(Writing, View):
     """What can be done in one transaction; reading sees what was written before in it.
 
     The engine's calls first let happen what fell due before them, so the result does not depend on how often
@@ -149,6 +189,20 @@ class Tx(Writing):
         first = update(alarms).where(self.here(alarms, episode=episode, acked_at=None))
         self.connection.execute(first.values(acked_at=at, acked_by=actor.name, ack_note=note))
         return self.alarm(episode)
+
+    def save_article(self, actor: Actor, article: Article, *, at: int, reason: str) -> Article:
+        """A new article, or (with its ``id`` and the ``version`` that was read) its next version; StaleError."""
+        return articles.save(self, actor, article, at=at, reason=reason)
+
+    def set_article_status(
+        self, actor: Actor, article_id: str, version: int, status: str, *, at: int
+    ) -> Article:
+        """Publish an article, or retire it; StaleError."""
+        return articles.set_status(self, actor, article_id, version, status, at=at)
+
+    def feedback(self, actor: Actor, number: str, article_id: str, *, at: int, helped: bool) -> None:
+        """Say whether an article that was offered on the order helped."""
+        suggest.feedback(self, actor, number, article_id, at=at, helped=helped)
 
     def sync_assets(self, given: Iterable[Asset]) -> None:
         """Make the register what the site file says. What is no longer there is retired, never deleted."""

@@ -35,6 +35,10 @@ class ForbiddenError(TicketingError):
     """This is not this person's to do (HTTP 403)."""
 
 
+class StaleError(TicketingError):
+    """Somebody changed it meanwhile (HTTP 409)."""
+
+
 class FieldError(TicketingError):
     """A given field is not what it should be (HTTP 422)."""
 

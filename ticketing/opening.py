@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import select, update
 
 from ticketing import sla
+from ticketing.knowledge import suggest
 from ticketing.records import ENGINE, Actor, Order, State
 from ticketing.tables import number_series, wo_task, work_order
 from ticketing.writing import Writing
@@ -73,6 +74,7 @@ def open_for_fault(
     )
     if last is not None:
         tx.link(order.number, "recurrence_of", last)
+    suggest.offer(tx, order, at)
     if order.chronic:
         _ask_for_the_root_cause(tx, order)
     return order

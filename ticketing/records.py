@@ -254,6 +254,65 @@ class Task:
 
 
 @dataclass(frozen=True, slots=True)
+class Article:
+    """Something learnt about a class of assets and a failure mode, in one or two languages.
+
+    ``id``, ``version``, ``status``, ``author``, ``at`` are the desk's; ``source`` says what it was drafted from.
+    """
+
+    asset_class: str
+    failure_mode: str
+    title_zh: str = ""
+    title_en: str = ""
+    body_zh: str = ""
+    body_en: str = ""
+    model: str = ""
+    mechanism: str | None = None
+    remedy: str | None = None
+    id: str = ""
+    version: int = 0
+    status: str = "draft"  # draft | published | retired
+    source: str = ""
+    author: str = ""
+    at: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Suggestion:
+    """What may help with an order. ``kind``: "fix" (``ref`` is a closed order) or "article" (``ref`` is its id).
+
+    ``reasons`` maps each reason to what it adds to the score: same_asset, same_model, same_failure_mode,
+    same_class_and_model, same_class, text, helped, fresh.
+    """
+
+    kind: str
+    ref: str
+    title_zh: str
+    title_en: str
+    score: float
+    reasons: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class ArticleVersion:
+    """One version of an article: who wrote it, when and why."""
+
+    version: int
+    at: int
+    author: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Offered:
+    """An article that was offered on an order; ``outcome`` is helped, not_helped, or None while nobody said."""
+
+    article: str
+    reasons: Mapping[str, float]
+    outcome: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class EngineState:
     """What the judge saved with the alarms it produced: its log position and its own bytes."""
 

@@ -303,6 +303,73 @@ escalation = Table(
     to_order(),
 )
 
+# Knowledge: the article as it stands, every version that it had, and the words it is found by.
+article = Table(
+    "article",
+    metadata,
+    key("site"),
+    key("id"),
+    Column("version", Integer, nullable=False),
+    Column("status", String, nullable=False),
+    Column("asset_class", String, nullable=False),
+    Column("model", String, nullable=False),
+    Column("failure_mode", String, nullable=False),
+    Column("mechanism", String),
+    Column("remedy", String),
+    Column("title_zh", String, nullable=False),
+    Column("title_en", String, nullable=False),
+    Column("body_zh", Text, nullable=False),
+    Column("body_en", Text, nullable=False),
+    Column("source", String, nullable=False),
+    Column("author", String, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("length", Integer, nullable=False),
+    UniqueConstraint("site", "source"),
+    CheckConstraint("status IN ('draft', 'published', 'retired')", name="status"),
+    Index("article_by_subject", "site", "status", "failure_mode"),
+)
+
+article_version = Table(
+    "article_version",
+    metadata,
+    key("site"),
+    key("id"),
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("at", BigInteger, nullable=False),
+    Column("author", String, nullable=False),
+    Column("reason", String, nullable=False),
+    Column("body", Text, nullable=False),
+    ForeignKeyConstraint(["site", "id"], ["article.site", "article.id"]),
+)
+
+article_word = Table(
+    "article_word",
+    metadata,
+    key("site"),
+    key("word"),
+    key("id"),
+    Column("hits", Integer, nullable=False),
+    ForeignKeyConstraint(["site", "id"], ["article.site", "article.id"]),
+    Index("article_word_by_article", "site", "id"),
+)
+
+# Which article was offered on which order, why, and whether it helped.
+kb_use = Table(
+    "kb_use",
+    metadata,
+    key("site"),
+    key("number"),
+    key("article"),
+    Column("at", BigInteger, nullable=False),
+    Column("rank", Integer, nullable=False),
+    Column("reasons", Text, nullable=False),
+    Column("outcome", String),
+    to_order(),
+    ForeignKeyConstraint(["site", "article"], ["article.site", "article.id"]),
+    CheckConstraint("outcome IN ('helped', 'not_helped')", name="outcome"),
+    Index("kb_use_by_article", "site", "article"),
+)
+
 # A key called a false alarm, per rule: silent until the time, or until severity or rule version change.
 mute = Table(
     "mute",

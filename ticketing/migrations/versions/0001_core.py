@@ -5,6 +5,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
+from ticketing.migrations.triggers import keep_for_ever, refuse
+
 revision = "0001"
 down_revision = None
 
@@ -288,32 +290,8 @@ def upgrade() -> None:
     keep_closed_orders()
 
 
-def keep_for_ever(*tables: str) -> None:
-    """These tables are only added to: the database itself refuses anything else."""
-    for table in tables:
-        for what in ("UPDATE", "DELETE"):
-            refuse(f"{table}_{what.lower()}", what, table, f"{table} is append-only")
-
-
 def keep_closed_orders() -> None:
     """A closed order never changes, and no order is ever deleted."""
     closed = "OLD.state = 'closed'"
     refuse("work_order_update", "UPDATE", "work_order", "a closed order never changes", closed)
     refuse("work_order_delete", "DELETE", "work_order", "orders are never deleted")
-
-
-def refuse(name: str, what: str, table: str, message: str, when: str = "") -> None:
-    condition = f"WHEN ({when})" if when else ""
-    if op.get_bind().dialect.name == "sqlite":
-        op.execute(
-            f"CREATE TRIGGER {name} BEFORE {what} ON {table} FOR EACH ROW {condition} "
-            f"BEGIN SELECT RAISE(ABORT, '{message}'); END"
-        )
-        return
-    op.execute(
-        f"CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS "
-        f"$$ BEGIN RAISE EXCEPTION '{message}'; END $$"
-    )
-    op.execute(
-        f"CREATE TRIGGER {name} BEFORE {what} ON {table} FOR EACH ROW {condition} EXECUTE FUNCTION {name}()"
-    )
