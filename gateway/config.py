@@ -14,9 +14,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cache, cached_property, partial
-from multiprocessing import get_context
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
@@ -26,9 +25,6 @@ from gateway.influx import InfluxSettings
 from gateway.spool import SpoolSettings
 from models.settings import MODEL_KINDS, ModelSettings
 from rules import Rule, RuleError, RuleSettings, bind
-
-if TYPE_CHECKING:
-    from multiprocessing.connection import Connection
 
 FILES = ("site.toml", "assets.toml", "devices.toml", "rules.toml", "models.toml", "people.toml")
 UNITS = frozenset(
@@ -128,6 +124,9 @@ class ConfigError(Exception):
     def __init__(self, mistakes: list[Mistake]) -> None:
         super().__init__("\n".join(map(str, mistakes)))
         self.mistakes = mistakes
+
+    def __reduce__(self) -> tuple[type[ConfigError], tuple[list[Mistake]]]:
+        return ConfigError, (self.mistakes,)
 
     def summary(self, folder: Path) -> str:
         """How many there are, and that this is all that happened."""
@@ -244,30 +243,6 @@ def load_site(folder: Path) -> Site:
     if reader.mistakes or site is None:
         raise ConfigError(reader.mistakes)
     return site
-
-
-def load_site_apart(folder: Path) -> Site:
-    """As ``load_site``, in a child process: reading TOML leaves ten times the site's size behind, which ends with it.
-
-    To be called before there are threads.
-    """
-    context = get_context("fork")
-    ours, theirs = context.Pipe(duplex=False)
-    child = context.Process(target=_send_site, args=(folder, theirs))
-    child.start()
-    theirs.close()
-    found: Site | list[Mistake] = ours.recv()
-    child.join()
-    if isinstance(found, Site):
-        return found
-    raise ConfigError(found)
-
-
-def _send_site(folder: Path, pipe: Connection) -> None:
-    try:
-        pipe.send(load_site(folder))
-    except ConfigError as error:
-        pipe.send(error.mistakes)
 
 
 def parse_duration(text: str) -> timedelta | None:
