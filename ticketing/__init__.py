@@ -46,7 +46,7 @@ from ticketing.events import Chain, canonical
 from ticketing.fields import FIELDS, Field
 from ticketing.moves import MOVES, Move, legal_moves
 from ticketing.permissions import PERMISSIONS, ROLES, matrix, require
-from ticketing.policy import Policy, Target, priority
+from ticketing.policy import Channel, Policy, Step, Target, priority
 from ticketing.reading import OPEN, Reading
 from ticketing.records import (
     ENGINE,
@@ -58,6 +58,7 @@ from ticketing.records import (
     ArticleVersion,
     Asset,
     Decision,
+    Delivery,
     EngineState,
     Event,
     Evidence,
@@ -91,7 +92,9 @@ __all__ = [
     "ArticleVersion",
     "Asset",
     "Chain",
+    "Channel",
     "Decision",
+    "Delivery",
     "Desk",
     "EngineState",
     "Event",
@@ -113,6 +116,7 @@ __all__ = [
     "SchemaError",
     "StaleError",
     "State",
+    "Step",
     "Suggestion",
     "Target",
     "Task",

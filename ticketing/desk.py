@@ -11,7 +11,7 @@ from typing import Any, Self
 from sqlalchemy import Engine, Table, Update, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from ticketing import auto_open, database, events, report, tick, timers
+from ticketing import auto_open, database, events, outbox, report, tick, timers
 from ticketing.knowledge import articles, search, suggest
 from ticketing.moves import Asked
 from ticketing.moving import make_move
@@ -25,6 +25,7 @@ from ticketing.records import (
     ArticleVersion,
     Asset,
     Decision,
+    Delivery,
     Offered,
     Order,
     RaisedAlarm,
@@ -73,6 +74,7 @@ class Desk:
             tx = Tx(connection, self.site, self._version)
             yield tx
             tx.finish()
+            outbox.tell(tx, tx.lines)
 
     @contextmanager
     def read(self) -> Iterator[View]:
@@ -123,6 +125,10 @@ class View(Reading):
         """What may help with the order: fixes that held, then articles, each with its reasons."""
         return suggest.suggestions(self, number, at)
 
+    def deliveries(self, now: int) -> list[Delivery]:
+        """The messages to send now, within each channel's rate."""
+        return outbox.deliveries(self, now)
+
     def offered(self, number: str) -> list[Offered]:
         """Which articles were offered when the order opened, and what people said of them."""
         return suggest.offered(self, number)
@@ -168,6 +174,18 @@ class Tx(Writing, View):
     def tick(self, now: int) -> list[Decision]:
         """Let happen what fell due by ``now``: alarms held long enough, self-clearing, verifying, closing."""
         return tick.serve(self, now)
+
+    def post(self, key: str, channel: str, payload: Mapping[str, Any], at: int) -> None:
+        """Have something delivered outside; the same key again is the same post."""
+        outbox.post(self, key, channel, payload, at)
+
+    def delivered(self, delivery: Delivery, at: int) -> None:
+        """The message arrived."""
+        outbox.delivered(self, delivery, at)
+
+    def failed(self, delivery: Delivery, at: int, error: str) -> None:
+        """The message did not arrive: it is tried again later, in the end by the fallback channel."""
+        outbox.failed(self, delivery, at, error)
 
     # The people's side
 

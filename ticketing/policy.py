@@ -71,6 +71,22 @@ def default_targets() -> dict[int, Target]:
     }
 
 
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """Where to tell what happens: the kinds of ``events`` and the priorities that go there.
+
+    At most ``per_minute`` messages; what is more goes as one digest. After ``tries`` failures a message goes to
+    the channel ``fallback``, if there is one, and is given up here.
+    """
+
+    name: str
+    events: tuple[str, ...] = ("open", "recur", "escalate")
+    priorities: tuple[int, ...] = (1, 2, 3, 4)
+    per_minute: int = 20
+    tries: int = 8
+    fallback: str | None = None
+
+
 DEFAULT_STEPS = (
     Step("p1_opened", "open", "director", priorities=(1,)),
     Step("not_accepted", "ack", "lead"),
@@ -90,8 +106,9 @@ class Policy:
         "access",
         "vendor",
         "production",
-    )  # holds that stop the resolve clock
+    )  # these holds stop the resolve clock
     steps: tuple[Step, ...] = DEFAULT_STEPS
+    channels: tuple[Channel, ...] = ()
     correlation_window: int = 600_000
     flood_window: int = 600_000
     flood_start: int = 10

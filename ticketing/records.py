@@ -313,6 +313,15 @@ class Offered:
 
 
 @dataclass(frozen=True, slots=True)
+class Delivery:
+    """One message to send by ``channel``: a single post, or several as a digest. The keys make it idempotent."""
+
+    channel: str
+    keys: tuple[str, ...]
+    payloads: tuple[Mapping[str, Any], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class EngineState:
     """What the judge saved with the alarms it produced: its log position and its own bytes."""
 

@@ -370,6 +370,26 @@ kb_use = Table(
     Index("kb_use_by_article", "site", "article"),
 )
 
+# What is to be told outside: each line once, until it is delivered or given up.
+outbox = Table(
+    "outbox",
+    metadata,
+    key("site"),
+    key("key"),
+    Column("channel", String, nullable=False),
+    Column("payload", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("state", String, nullable=False),
+    Column("tries", Integer, nullable=False),
+    Column("next_at", BigInteger, nullable=False),
+    Column("delivery", String),
+    Column("delivered_at", BigInteger),
+    Column("error", String),
+    CheckConstraint("state IN ('waiting', 'delivered', 'given_up')", name="state"),
+    Index("outbox_by_time", "site", "state", "next_at"),
+    Index("outbox_by_delivery", "site", "channel", "delivered_at"),
+)
+
 # A key called a false alarm, per rule: silent until the time, or until severity or rule version change.
 mute = Table(
     "mute",

@@ -30,6 +30,7 @@ class Writing(Reading):
         row = connection.execute(here.with_for_update()).one()
         self.flooding = bool(row.flooding)
         self._head = events.Head(row.head_seq, row.head_hash)
+        self.lines: list[dict[str, Any]] = []  # the history that this transaction wrote
 
     def finish(self) -> None:
         """Write down where the site's history ends now; the desk does so before it commits."""
@@ -78,6 +79,7 @@ class Writing(Reading):
             self._head, self.site, number=number, at=at, actor=actor, kind=kind, payload=payload
         )
         self.add(wo_event, **line)
+        self.lines.append(line)
         self._head = events.Head(line["seq"], line["hash"])
 
     def add(self, table: Table, **row: Any) -> None:

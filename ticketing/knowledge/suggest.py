@@ -58,11 +58,10 @@ def rank(read: Reading, asked: Question, at: int) -> list[Suggestion]:
         article.c.asset_class == asked.asset_class,
         article.c.id.in_(list(fits)),
     )
-    rows = read.connection.execute(
-        select(*articles.COLUMNS).where(read.here(article, status="published"), about).order_by(article.c.id)
-    )
-    records = _track_records(read)
-    found = [_judged(Article(**row), asked, fits, records, at) for row in rows.mappings()]
+    query = select(*articles.COLUMNS).where(read.here(article, status="published"), about)
+    candidates = [Article(**row) for row in read.connection.execute(query).mappings()]
+    records = _track_records(read) if candidates else {}
+    found = [_judged(each, asked, fits, records, at) for each in candidates]
     good = [each for each in found if each.score >= ENOUGH]
     return sorted(good, key=lambda each: (-each.score, each.ref))[:SHOWN]
 
