@@ -6,7 +6,7 @@ PYTHON ?= python3
 ROOMS := devices gateway models rules simulators ticketing
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test lint format bench clean
+.PHONY: help setup setup-dev demo test lint format bench bench-write bench-flat-out bench-500-devices bench-latency bench-store-away soak-kill soak-outage clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -39,6 +39,23 @@ demo: setup  ## a simulated plant, one injected bearing fault, one work order in
 test: setup-dev  ## install real servers where allowed, then run all tests
 	@PYTHON=$(BIN)/python .ci/parts
 	@$(BIN)/pytest
+
+bench: setup-dev  ## the whole daemon against its bars (bench-flat-out, -500-devices, -latency, -store-away: one of them)
+	@$(BIN)/python -m tests.bench.bench_gateway
+
+bench-write: setup-dev  ## the same, into BENCHMARKS.md
+	@$(BIN)/python -m tests.bench.bench_gateway --write
+
+bench-flat-out bench-500-devices bench-latency bench-store-away: setup-dev
+	@$(BIN)/python -m tests.bench.bench_gateway $(@:bench-%=%)
+
+KILLS ?= 100
+MINUTES ?= 10
+soak-kill: setup-dev  ## kill -9 under load, KILLS=100 times: nothing lost, nothing doubled
+	@$(BIN)/python -m tests.soak.kill --kills $(KILLS)
+
+soak-outage: setup-dev  ## InfluxDB away for MINUTES=10: nothing lost, memory flat, fast to drain
+	@$(BIN)/python -m tests.soak.outage --minutes $(MINUTES)
 
 lint: setup-dev  ## format check, lint, types
 	@$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy

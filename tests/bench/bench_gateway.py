@@ -1,0 +1,192 @@
+"""The whole daemon against its bars: ``python -m tests.bench.bench_gateway [flat-out 500-devices …] [--write]``.
+
+Plant, daemon and InfluxDB are processes of their own; CPU and memory are those of the daemon's process alone.
+``--write`` puts the figures into BENCHMARKS.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import os
+import platform
+import re
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from tests.bench.latency import Relay, Watch
+from tests.bench.stand import (
+    CLASS,
+    Load,
+    free_ports,
+    high_limits,
+    influxdb,
+    measure,
+    plant,
+    running,
+    write_site,
+)
+from tests.soak.outage import outage
+
+BENCHMARKS = Path(__file__).parents[2] / "BENCHMARKS.md"
+BEGIN, END = "<!-- bench_gateway begins -->", "<!-- bench_gateway ends -->"
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One line of the table; a ratio of 1 or more reaches the bar."""
+
+    name: str
+    what: str
+    bar: str
+    found: str
+    ratio: float
+
+    def row(self, when: str) -> str:
+        """As a line of BENCHMARKS.md."""
+        reached = "reached" if self.ratio >= 1 else "**not reached**"
+        return f"| {self.name} | {self.what} | {self.bar} | {self.found} | {self.ratio:.2f}, {reached} | {when} |"
+
+
+def flat_out(folder: Path, _store: str) -> list[Figure]:
+    """P1: as fast as the machine lets one daemon go."""
+    load = Load(devices=16, registers=125, period="1ms", port=free_ports(16))
+    load = replace(load, rules=high_limits(load))
+    with plant(load), running(write_site(folder / "site", load)) as daemon:
+        time.sleep(5)
+        span = measure(daemon, 20)
+    what = f"flat out, 16 devices x 125 registers, rules on, {span.load:.0%} of a core"
+    rate = span.per_cpu_second
+    return [Figure("P1", what, ">= 1.2 M points per CPU s", f"{rate / 1e6:.2f} M", rate / 1.2e6)]
+
+
+def many_devices(folder: Path, store: str) -> list[Figure]:
+    """P2: 500 devices of 100 registers every second, 50 000 rules, spool on."""
+    load = Load(devices=500, registers=100, port=free_ports(500))
+    load = replace(load, rules=high_limits(load))
+    with ExitStack() as stack:
+        body = f'kind = "{store}"'
+        if store == "influxdb":
+            body += f'\nurl = "{stack.enter_context(influxdb(folder)).url}"\ndatabase = "bench"'
+        stack.enter_context(plant(load))
+        daemon = stack.enter_context(running(write_site(folder / "site", load, body)))
+        time.sleep(20)
+        spans, rss = [], []
+        for _ in range(6):
+            spans.append(measure(daemon, 10))
+            rss.append(daemon.rss())
+    share = sum(span.cpu for span in spans) / sum(span.seconds for span in spans)
+    schedule = min(span.schedule for span in spans)
+    what = f"500 devices x 100 registers @1 s, a rule on each signal, store {store}, "
+    return [
+        Figure("P2 CPU", f"{what}CPU of a core", "<= 15 %", f"{share:.1%}", 0.15 / share),
+        Figure("P2 memory", f"{what}RSS", "<= 110 MiB", f"{max(rss):.0f} MiB", 110 / max(rss)),
+        Figure("P2 schedule", f"{what}slots read", "100 %", f"{schedule:.1%}", round(schedule, 2)),
+    ]
+
+
+def latency(folder: Path, _store: str) -> list[Figure]:
+    """P6: a hundred machines cross a limit one after another, again and again."""
+    load = Load(devices=100, registers=100, port=free_ports(100))
+    crossing = (
+        f'[rule.crossing]\nfailure_mode = "VIB"\nscope = {{ class = "{CLASS}" }}\nsignal = "q000"\nabove = 102\n'
+        "severity = 4\nclear = { deadband = 1 }\n"
+    )
+    load = replace(load, rules=high_limits(load) + crossing)
+    with influxdb(folder) as influxd, Relay(influxd.url).serving() as relay, plant(load):
+        store = f'kind = "influxdb"\nurl = "{relay.url}"\ndatabase = "bench"'
+        site = write_site(folder / "site", load, store)
+        with running(site):
+            time.sleep(5)
+            relay.ages.clear()
+            with Watch(site / "state").looking() as watch:
+                time.sleep(50)
+        durable, beyond = watch.commits()
+    stored, order = _p99(relay.ages), _p99(beyond)
+    kept = f"durable after {_p99(durable) * 1e3:.0f} ms, in InfluxDB after {stored * 1e3:.0f} ms"
+    what = f"sample -> work order committed beyond the group commit, p99 of {len(beyond)} alarms"
+    return [
+        Figure("P6 stored", "sample -> stored, p99, 10 000 samples/s", "<= 300 ms", kept, 0.3 / stored),
+        Figure("P6 order", what, "<= 20 ms", f"{order * 1e3:.1f} ms", 0.02 / order),
+    ]
+
+
+def store_away(folder: Path, _store: str) -> list[Figure]:
+    """P7: InfluxDB is gone for a minute."""
+    load = Load(devices=100, registers=100, port=free_ports(100))
+    with influxdb(folder) as influxd:
+        found = outage(folder, influxd, replace(load, rules=high_limits(load)), 60.0)
+    what = f"InfluxDB away 60 s at {found.live:,.0f} samples/s, "
+    grown = max(found.rss_most - found.rss_before, 0.1)
+    return [
+        Figure("P7 lost", f"{what}samples missing", "0", f"{found.missing}", float(found.missing == 0)),
+        Figure("P7 memory", f"{what}RSS more", "<= 32 MiB", f"{grown:.0f} MiB", 32 / grown),
+        Figure("P7 drain", f"{what}backlog drains", ">= 5 x live", f"{found.drain:.0f} x", found.drain / 5),
+    ]
+
+
+BENCHES: dict[str, Callable[[Path, str], list[Figure]]] = {
+    "flat-out": flat_out,
+    "500-devices": many_devices,
+    "latency": latency,
+    "store-away": store_away,
+}
+
+
+def _p99(seconds: list[float]) -> float:
+    assert seconds, "nothing was measured"
+    return float(np.percentile(seconds, 99))
+
+
+def machine() -> str:
+    """What the figures were measured on, and how busy it was."""
+    model = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
+    name = model[1] if model else platform.processor()
+    busy = os.getloadavg()[0]
+    return f"{name}, {os.cpu_count()} cores, Python {platform.python_version()}, load average {busy:.1f}"
+
+
+def write(figures: list[Figure]) -> None:
+    """Put the figures into the table of BENCHMARKS.md; lines of benches that did not run stay."""
+    when = f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d %H:%M} UTC, {machine()}"
+    text = BENCHMARKS.read_text()
+    head, _, rest = text.partition(BEGIN)
+    table, _, tail = rest.partition(END)
+    rows = {row.split("|")[1].strip(): row for row in table.splitlines() if row.startswith("| P")}
+    rows |= {figure.name: figure.row(when) for figure in figures}
+    top = "| # | what | bar | found | found / bar | measured |\n|---|---|---|---|---|---|"
+    lines = "\n".join(rows[name] for name in sorted(rows))
+    BENCHMARKS.write_text(f"{head}{BEGIN}\n{top}\n{lines}\n{END}{tail}")
+
+
+def main() -> None:
+    """Run the named benches (all of them without a name) and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("benches", nargs="*", metavar="|".join(BENCHES), help="all of them if absent")
+    parser.add_argument("--write", action="store_true", help="put the figures into BENCHMARKS.md")
+    parser.add_argument("--store", choices=("local", "influxdb"), default="local", help="for 500-devices")
+    options = parser.parse_args()
+    if unknown := set(options.benches) - BENCHES.keys():
+        parser.error(f"there is no bench {', '.join(unknown)}")
+    print(machine(), flush=True)
+    figures = []
+    for name in options.benches or BENCHES:
+        with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+            for figure in BENCHES[name](Path(folder), options.store):
+                print(
+                    f"{figure.name:12} {figure.what}: {figure.found} ({figure.bar}): {figure.ratio:.2f}",
+                    flush=True,
+                )
+                figures.append(figure)
+    if options.write:
+        write(figures)
+
+
+if __name__ == "__main__":
+    main()
