@@ -44,6 +44,8 @@ from ticketing.errors import (
 )
 from ticketing.events import Chain, canonical
 from ticketing.fields import FIELDS, Field
+from ticketing.kpi.board import Goal, Kpi
+from ticketing.kpi.formulas import Figure
 from ticketing.moves import MOVES, Move, legal_moves
 from ticketing.permissions import PERMISSIONS, ROLES, matrix, require
 from ticketing.policy import Channel, Policy, Step, Target, priority
@@ -101,7 +103,10 @@ __all__ = [
     "Evidence",
     "Field",
     "FieldError",
+    "Figure",
     "ForbiddenError",
+    "Goal",
+    "Kpi",
     "Link",
     "MissingFieldError",
     "Move",

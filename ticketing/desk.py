@@ -13,6 +13,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from ticketing import auto_open, database, events, outbox, report, tick, timers
 from ticketing.knowledge import articles, search, suggest
+from ticketing.kpi.board import Kpi, board
 from ticketing.moves import Asked
 from ticketing.moving import make_move
 from ticketing.permissions import require
@@ -128,6 +129,12 @@ class View(Reading):
     def deliveries(self, now: int) -> list[Delivery]:
         """The messages to send now, within each channel's rate."""
         return outbox.deliveries(self, now)
+
+    def kpis(
+        self, start: int, end: int, *, asset_class: str | None = None, imported: bool = False
+    ) -> list[Kpi]:
+        """All figures of [start, end) with their lights, and how they stood in the period before."""
+        return board(self, start, end, asset_class=asset_class, imported=imported)
 
     def offered(self, number: str) -> list[Offered]:
         """Which articles were offered when the order opened, and what people said of them."""

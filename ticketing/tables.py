@@ -390,6 +390,17 @@ outbox = Table(
     Index("outbox_by_delivery", "site", "channel", "delivered_at"),
 )
 
+# When machines started and stopped, as the engine said.
+run_log = Table(
+    "run_log",
+    metadata,
+    key("site"),
+    key("asset"),
+    Column("at", BigInteger, primary_key=True, autoincrement=False),
+    Column("running", Boolean, nullable=False),
+    to_asset(),
+)
+
 # A key called a false alarm, per rule: silent until the time, or until severity or rule version change.
 mute = Table(
     "mute",

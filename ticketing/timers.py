@@ -10,7 +10,7 @@ from typing import NamedTuple
 from sqlalchemy import bindparam, delete, null, select, update
 
 from ticketing.tables import asset as assets
-from ticketing.tables import timer
+from ticketing.tables import run_log, timer
 from ticketing.writing import Writing
 
 
@@ -65,3 +65,4 @@ def machine_runs(tx: Writing, asset: str, at: int, *, running: bool) -> None:
         change = change.values(left_ms=timer.c.due_at - at, due_at=null())
     tx.connection.execute(change)
     tx.connection.execute(update(assets).where(tx.here(assets, code=asset)).values(running=running))
+    tx.add_once(run_log, asset=asset, at=at, running=running)

@@ -1,0 +1,108 @@
+"""The board: every figure with its goal, its light, and how it stood in the period before."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import select
+
+from ticketing.kpi.formulas import FORMULAS, Figure, Window
+from ticketing.kpi.stories import Story, stories
+from ticketing.reading import Reading
+from ticketing.tables import asset, run_log
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """What is good (green) and what is bearable (amber); beyond that it is red."""
+
+    green: float
+    amber: float
+    less_is_better: bool = True
+
+
+GOALS: Mapping[str, Goal] = {
+    "first_response": Goal(1, 4),
+    "time_to_accept": Goal(1, 8),
+    "time_to_resolve": Goal(24, 72),
+    "repair_time": Goal(4, 8),
+    "fixed_at_once": Goal(90, 80, less_is_better=False),
+    "satisfaction": Goal(90, 80, less_is_better=False),
+    "accepted_in_time": Goal(95, 85, less_is_better=False),
+    "resolved_in_time": Goal(95, 85, less_is_better=False),
+    "planned_in_time": Goal(95, 85, less_is_better=False),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Kpi:
+    """A figure of the window, with the one before it: ``change`` is in per cent of that."""
+
+    name: str
+    figure: Figure
+    light: str | None  # green | amber | red; None without a goal or a value
+    before: float | None
+    change: float | None
+
+
+def board(
+    read: Reading,
+    start: int,
+    end: int,
+    *,
+    asset_class: str | None = None,
+    imported: bool = False,
+    goals: Mapping[str, Goal] = GOALS,
+) -> list[Kpi]:
+    """All figures between two times, for the site or one class of assets; imported history apart."""
+    length = end - start
+    told = stories(read, start - length, end, imported=imported)
+    if asset_class is not None:
+        told = [story for story in told if story.asset_class == asset_class]
+    pausing = read.policy.pausing
+    now = Window(start, end, pausing, running_ms(read, start, end, asset_class))
+    then = Window(start - length, start, pausing, running_ms(read, start - length, start, asset_class))
+    return [_kpi(name, told, now, then, goals.get(name)) for name in FORMULAS]
+
+
+def _kpi(name: str, told: Sequence[Story], now: Window, then: Window, goal: Goal | None) -> Kpi:
+    figure, before = FORMULAS[name](told, now), FORMULAS[name](told, then).value
+    change = None
+    if figure.value is not None and before:
+        change = 100 * (figure.value - before) / before
+    return Kpi(name, figure, _light(figure.value, goal), before, change)
+
+
+def _light(value: float | None, goal: Goal | None) -> str | None:
+    if value is None or goal is None:
+        return None
+    sign = 1 if goal.less_is_better else -1
+    if sign * value <= sign * goal.green:
+        return "green"
+    return "amber" if sign * value <= sign * goal.amber else "red"
+
+
+def running_ms(read: Reading, start: int, end: int, asset_class: str | None = None) -> int:
+    """How long the machines ran, summed over them; a machine that never said counts as running."""
+    wanted = read.here(asset) if asset_class is None else read.here(asset, asset_class=asset_class)
+    codes = read.connection.scalars(select(asset.c.code).where(wanted, asset.c.retired.is_(False))).all()
+    rows = read.connection.execute(
+        select(run_log.c.asset, run_log.c.at, run_log.c.running)
+        .where(read.here(run_log), run_log.c.at < end)
+        .order_by(run_log.c.asset, run_log.c.at)
+    ).all()
+    log: dict[str, list[tuple[int, bool]]] = {code: [] for code in codes}
+    for row in rows:
+        if row.asset in log:
+            log[row.asset].append((row.at, row.running))
+    return sum(_ran(marks, start, end) for marks in log.values())
+
+
+def _ran(marks: Sequence[tuple[int, bool]], start: int, end: int) -> int:
+    total, since, running = 0, start, True
+    for at, runs in marks:
+        if running:
+            total += max(0, at - since)
+        since, running = max(at, start), runs
+    return total + (max(0, end - since) if running else 0)
