@@ -2,6 +2,9 @@
 
 English sentences are their own keys. Codes that come out of the data (states, moves, quantities, failure modes …)
 are looked up with their kind as gettext's context, so one glossary names them everywhere in both languages.
+
+The catalogs are edited by hand; ``tests/web/test_language.py`` names every sentence and code that lacks its words,
+and installing the package compiles them.
 """
 
 from __future__ import annotations
