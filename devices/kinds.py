@@ -9,6 +9,7 @@ from typing import NamedTuple
 from devices import instrument, modbus, mqtt
 from devices.line import Time
 from devices.modbus_map import ModbusDevice
+from devices.mqtt_reception import DeadLetter
 from devices.serial_line import SerialLine
 from devices.settings import DeviceSettings, LineSettings
 from devices.source import Source
@@ -110,13 +111,21 @@ def _shared_topics(devices: Mapping[str, DeviceSettings]) -> list[Clash]:
 
 
 def open_sources(
-    lines: Mapping[str, LineSettings], devices: Mapping[str, DeviceSettings], clock: Time | None = None
+    lines: Mapping[str, LineSettings],
+    devices: Mapping[str, DeviceSettings],
+    clock: Time | None = None,
+    dead_letter: DeadLetter | None = None,
 ) -> list[Source]:
-    """One source per line that has devices; their first readings are spread evenly over time."""
+    """One source per line that has devices; their first readings are spread evenly over time.
+
+    ``dead_letter(topic, payload, reason)`` takes messages that cannot be read, before they are acknowledged.
+    """
     clock = clock or Time()
     sources: list[Source] = []
     for number, (name, line) in enumerate(lines.items()):
         here = {device: settings for device, settings in devices.items() if settings.line == name}
         if here:
-            sources.append(KINDS[line.kind].open(name, line, here, clock, number * _GOLDEN % 1.0))
+            start = number * _GOLDEN % 1.0
+            more = {"dead_letter": dead_letter} if isinstance(line, mqtt.MqttLine) else {}
+            sources.append(KINDS[line.kind].open(name, line, here, clock, start, **more))
     return sources

@@ -179,7 +179,12 @@ def promise(line: MqttLine, session: Session) -> str:
 
 
 def open_broker(
-    name: str, line: MqttLine, devices: Mapping[str, MqttDevice], clock: Time, _start: float
+    name: str,
+    line: MqttLine,
+    devices: Mapping[str, MqttDevice],
+    clock: Time,
+    _start: float,
+    dead_letter: DeadLetter | None = None,
 ) -> MqttSource:
     """The broker ``name`` with its devices; nothing is connected yet."""
-    return MqttSource(name, line, devices, clock=clock)
+    return MqttSource(name, line, devices, clock=clock, dead_letter=dead_letter)

@@ -19,7 +19,7 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
-from devices.kinds import KINDS, DeviceSettings, LineSettings
+from devices.kinds import KINDS, DeviceSettings, LineSettings, clashes
 from gateway.history import HistorySettings
 from gateway.influx import InfluxSettings
 from gateway.spool import SpoolSettings
@@ -138,7 +138,10 @@ class _Form(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-STORES: dict[str, type[HistorySettings] | type[InfluxSettings]] = {"local": HistorySettings, "influxdb": InfluxSettings}
+STORES: dict[str, type[HistorySettings] | type[InfluxSettings]] = {
+    "local": HistorySettings,
+    "influxdb": InfluxSettings,
+}
 
 
 class WebSettings(_Form):
@@ -291,9 +294,11 @@ class _Reader:
         }
         if settings is None or any(value is None for value in read.values()):
             return None
-        site = Site(self.folder, settings, **read)
+        site = Site(self.folder.resolve(), settings, **read)
         _check_assets(site, self.wrong)
         _check_points(site, self.wrong)
+        for clash in clashes(site.lines, site.devices):
+            self.wrong("devices.toml", clash.key, clash.found, clash.wanted)
         _check_rules(site, self.wrong)
         _check_models(site, self.wrong)
         return site

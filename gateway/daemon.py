@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
 import signal
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, suppress
@@ -50,6 +51,7 @@ class DiskFailedError(Exception):
 def main_loop(site: Site) -> None:
     """Run until SIGTERM or SIGINT. Raises AlreadyRunningError, DiskFailedError, OSError."""
     logs.set_up()
+    os.chdir(site.folder)  # paths in the site's files are relative to it
     with StateLock(site.state):
         apart(_prepare, site)
         uvloop.run(serve(site))
@@ -70,7 +72,7 @@ async def serve(site: Site) -> None:
         daemon = await Daemon.open(site, stack)
         try:
             await daemon.run(stop)
-        except* SpoolFailed as group:
+        except* (SpoolFailed, OSError) as group:
             raise DiskFailedError(str(group.exceptions[0])) from group
     log.info("stopped")
 
@@ -80,7 +82,7 @@ class Daemon:
 
     def __init__(self, site: Site, desk: Desk, spool: Spool, store: Store) -> None:
         self.site, self.spool, self.store = site, spool, store
-        newest = spool.read(spool.newest_id() - 1, 1)
+        newest = spool.recent(1)
         self.clock = Clock(floor=newest[-1].time if newest else 0)
         self.started = self.clock.now()
         self.intake = Intake(spool)
@@ -88,7 +90,12 @@ class Daemon:
         self.dispatch = Dispatch(desk, build_rules(site), Witness(site, store, self.sensors))
         self.pipeline = Pipeline(spool, build_panel(site), self.sensors, self.dispatch, self.intake)
         self.forwarder = Forwarder(spool, store)
-        self.sources: list[Source] = open_sources(site.lines, site.devices, Time(wall=self.clock.now))
+        self.sources: list[Source] = open_sources(
+            site.lines,
+            site.devices,
+            Time(wall=self.clock.now),
+            logs.dead_letters(site.state / "dead-letters.log"),
+        )
 
     @classmethod
     async def open(cls, site: Site, stack: AsyncExitStack) -> Daemon:
@@ -103,7 +110,7 @@ class Daemon:
         spool.start()
         stack.callback(spool.close)
         daemon = cls(site, desk, spool, store)
-        for entry in spool.read(spool.newest_id() - REMEMBERED, REMEMBERED):
+        for entry in spool.recent(REMEMBERED):
             daemon.intake.remember(entry.batches)
         return daemon
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import sys
+import time
+from collections.abc import Callable
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
 
 import structlog
 from structlog.typing import Processor
@@ -42,6 +47,21 @@ def set_up(level: int = logging.INFO) -> None:
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=True,
     )
+
+
+def dead_letters(path: Path) -> Callable[[str, bytes, str], None]:
+    """Where messages that cannot be read are kept, as JSON lines: the newest 8 MiB of them."""
+    kept = logging.getLogger("dead letters")
+    kept.propagate = False
+    kept.handlers[:] = [
+        RotatingFileHandler(path, maxBytes=4 << 20, backupCount=1, delay=True, encoding="utf-8")
+    ]
+
+    def keep(topic: str, payload: bytes, reason: str) -> None:
+        text = payload[:4096].decode("utf-8", "backslashreplace")
+        kept.warning(json.dumps({"time": time.time(), "topic": topic, "reason": reason, "payload": text}))
+
+    return keep
 
 
 def _masked(_logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:

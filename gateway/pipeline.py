@@ -53,9 +53,7 @@ class Pipeline:
         self._dispatch, self._intake = dispatch, intake
         self._views: dict[SignalSet, View] = {}
         self._saved = self._saved_models = 0  # log time
-        self._judged = (
-            0  # the newest entry that the rules have seen; ``progress.cursor`` follows when it is acted upon
-        )
+        self._judged = 0  # the newest entry that the rules have seen; acted upon is ``progress.cursor``
         self._models_at = 0  # the newest entry in the models' last saving
         self.progress = Progress()
 
@@ -118,6 +116,7 @@ class Pipeline:
         if judge is None:
             return
         cursor, state = judge
+        cursor = min(cursor, self._spool.newest_id())  # somebody may have deleted the spool
         withdrawn = self._panel.load(state)
         self.progress.cursor = self._judged = cursor
         if withdrawn:  # their rules were changed or retired meanwhile
