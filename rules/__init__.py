@@ -6,8 +6,8 @@ Pure: time is an argument, and nothing here reads a clock, a file or a wire; no 
 """
 
 from rules.episode import Phase, State, step
-from rules.expression import ExpressionError
 from rules.failure_modes import FAILURE_MODES
+from rules.grammar import ExpressionError
 from rules.panel import Panel, View
 from rules.rule import Bound, Rule, RuleError, bind
 from rules.settings import RuleSettings

@@ -174,6 +174,7 @@ class _Bench:
         length = max(len(column) for column in self._series.values())
         while self._next < length and START + self._next * self._interval <= until:
             said += self._judge(self._next)
+            said += self._panel.tick(START + self._next * self._interval)
             self._next += 1
         return said
 

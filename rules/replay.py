@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rules.episode import State, Timer, step
-from rules.rule import Bound, Program
+from rules.rule import Bound, Program, RuleError
 from rules.transition import Transition, report
 from rules.watch import Watch, steady, watch
+from rules.windows import Ring, Window
 
 Times = NDArray[np.int64]
 Values = NDArray[np.float64]
@@ -27,11 +28,14 @@ def rows(bound: Bound, series: Sequence[tuple[Times, Values]]) -> tuple[Times, V
     """The moments at which one of the rule's inputs has a sample, and all inputs at these.
 
     ``series`` holds (times, values) of each of ``bound.inputs``: UTC ns, strictly increasing, NaN where not good.
-    An input keeps its last value for the rule's ``max_gap``. Returns (n,) and (n, inputs).
+    An input keeps its last value for the rule's ``max_gap``. Returns (n,) and (n, inputs and windows). A rule that
+    asks ``stale`` is judged by the clock and not by samples alone: RuleError, play it through a panel that ticks.
     """
     moments = np.unique(np.concatenate([times for times, _ in series]))
-    columns = np.full((moments.size, len(series)), math.nan)
-    for column, (times, values) in zip(columns.T, series, strict=True):
+    signals = dict(zip(bound.inputs, series, strict=True))
+    every = [*series, *(_over(window, *signals[window.signal]) for window in bound.windows)]
+    columns = np.full((moments.size, len(every)), math.nan)
+    for column, (times, values) in zip(columns.T, every, strict=True):
         place = np.searchsorted(times, moments, side="right") - 1
         known = place >= 0
         known[known] = moments[known] - times[place[known]] <= bound.program.max_gap
@@ -39,12 +43,19 @@ def rows(bound: Bound, series: Sequence[tuple[Times, Values]]) -> tuple[Times, V
     return moments, columns
 
 
+def _over(window: Window, times: Times, values: Values) -> tuple[Times, Values]:
+    """The window after each sample of its signal."""
+    if window.function == "age":
+        raise RuleError("a rule that asks stale() is judged by the clock; play it through a panel that ticks")
+    return times, Ring([window]).run(times, values)
+
+
 def replay(
     bound: Bound, times: Times, values: Values, state: State | None = None, *, worth: int = 8
 ) -> tuple[State, list[Transition]]:
     """The state after all rows, and what happened on the way; ``state`` is where an earlier stretch left off.
 
-    ``times`` (n,) UTC ns, strictly increasing; ``values`` (n, inputs) as ``rows`` returns them. Where looking ahead
+    ``times`` (n,) UTC ns, strictly increasing; ``values`` as ``rows`` returns them. Where looking ahead
     skips fewer than ``worth`` rows, stepping is cheaper for a while; the answer is the same.
     """
     run = _Run(bound, times, values)
@@ -122,7 +133,7 @@ def _features(program: Program, values: Values) -> list[Values]:
     columns = [np.ascontiguousarray(column) for column in values.T]
     with np.errstate(all="ignore"):
         return [
-            columns[feature.inputs[0]] if feature.compute is None else feature.compute(columns)
+            columns[feature.input] if feature.compute is None else feature.compute(columns)
             for feature in program.features
         ]
 

@@ -7,11 +7,12 @@ import json
 import math
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from rules.condition import Band, Gate, Test, Tree
 from rules.duration import nanoseconds
 from rules.expression import (
+    MIRRORED,
     Arithmetic,
     Closure,
     Comparison,
@@ -19,11 +20,14 @@ from rules.expression import (
     Name,
     Operation,
     Some,
+    Windowed,
     closure,
     names,
-    parse,
+    windowed,
 )
+from rules.grammar import parse
 from rules.settings import RuleSettings, share
+from rules.windows import FUNCTIONS, Window
 
 Spans = Mapping[str, tuple[float, float] | None]
 
@@ -45,21 +49,25 @@ class Level:
 class Feature:
     """What a comparison looks at: an input as it is, or arithmetic over several."""
 
-    inputs: tuple[int, ...]
-    compute: Closure | None  # None: the input itself
+    input: int  # the place of the (first) input
+    compute: Closure | None  # None: that input as it is
 
     def of(self, values: Sequence[float]) -> float:
         """Its value for these inputs; NaN if one of them is unknown."""
-        return values[self.inputs[0]] if self.compute is None else float(self.compute(values))
+        return values[self.input] if self.compute is None else float(self.compute(values))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Program:
-    """A rule with these parameters, compiled. Bindings with the same parameters share one."""
+    """A rule with these parameters, compiled. Bindings with the same parameters share one.
+
+    ``windows`` have the rule's alias for a signal; their values stand after those of the signals.
+    """
 
     features: tuple[Feature, ...]
     tests: tuple[Test, ...]
     levels: tuple[Level, ...]
+    windows: tuple[Window, ...]
     off_delay: int
     max_gap: int
     params: Mapping[str, float]
@@ -118,11 +126,12 @@ class Rule:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Bound:
-    """One rule on one asset; ``inputs`` are the signals it reads, in the order of the rule's aliases."""
+    """One rule on one asset: the signals it reads, in the order of the rule's aliases, and windows over them."""
 
     rule: Rule
     asset: str
     inputs: tuple[str, ...]
+    windows: tuple[Window, ...]
     program: Program
 
     @property
@@ -141,7 +150,9 @@ def bind(rule: Rule, asset: str, quantities: Spans, overrides: Mapping[str, floa
     except RuleError as error:
         raise RuleError(f"{error} (asset {asset})") from None
     inputs = tuple(sys.intern(f"{asset}/{quantity}") for quantity in rule.settings.signals.values())
-    return Bound(rule, asset, inputs, program)
+    signals = dict(zip(rule.settings.signals, inputs, strict=True))
+    windows = tuple(replace(window, signal=signals[window.signal]) for window in program.windows)
+    return Bound(rule, asset, inputs, windows, program)
 
 
 class _Compiler:
@@ -152,7 +163,8 @@ class _Compiler:
         self._settings = rule.settings
         self._params = params
         self._spans = spans
-        self._inputs = {alias: place for place, alias in enumerate(rule.settings.signals)}
+        self._inputs: dict[str | Windowed, int] = {name: i for i, name in enumerate(rule.settings.signals)}
+        self._windows: list[Window] = []
         self._features: dict[Arithmetic, Feature] = {}
         self._tests: dict[Comparison, Test] = {}
 
@@ -170,6 +182,7 @@ class _Compiler:
             tuple(self._features.values()),
             tuple(self._tests.values()),
             levels,
+            tuple(self._windows),
             nanoseconds(settings.clear.off_delay),
             nanoseconds(settings.quality.max_gap),
             self._params,
@@ -187,16 +200,13 @@ class _Compiler:
         """``300 < n`` becomes ``n > 300``; with signals on both sides their difference is compared with 0."""
         symbol, left, right = found.operator, found.left, found.right
         if not self._signals(left):
-            left, right, symbol = right, left, _MIRRORED[symbol]
-        limit = closure(right, self._inputs, self._params)
-        looked_at = left if isinstance(limit, float) else Operation("-", (left, right))
-        threshold = limit if isinstance(limit, float) else 0.0
-        if not math.isfinite(threshold):
-            raise RuleError(
-                f'rule {self._rule.id}: the limit of "{found.text}" is not a number; is a parameter 0?'
-            )
+            left, right, symbol = right, left, MIRRORED[symbol]
+        self._keep_windows(left, right)
+        both = bool(self._signals(right))
+        looked_at = Operation("-", (left, right)) if both else left
+        threshold = 0.0 if both else self._limit(right, found.text)
         signal = min(self._inputs[name] for name in self._signals(left))
-        deadband = self._deadband(signal)
+        deadband = self._deadband(signal) if all(map(_same_unit, windowed(left))) else 0.0
         return Test(
             feature=self._feature(looked_at),
             band=Band.of(symbol, threshold),
@@ -206,19 +216,41 @@ class _Compiler:
             operator=symbol,
             signal=signal,
             left=closure(left, self._inputs, self._params),
-            right=limit,
+            right=closure(right, self._inputs, self._params),
         )
 
+    def _keep_windows(self, *sides: Arithmetic) -> None:
+        """Give each window its place after the inputs."""
+        for found in (window for side in sides for window in windowed(side)):
+            if found not in self._inputs:
+                self._inputs[found] = len(self._inputs)
+                gap = 0 if found.function == "age" else nanoseconds(self._settings.quality.max_gap)
+                band = self._band(found.condition) if found.condition else None
+                self._windows.append(Window(found.function, found.signal, found.length, gap, band))
+
+    def _band(self, condition: Comparison) -> Band:
+        return Band.of(condition.operator, self._limit(condition.right, condition.text))
+
+    def _limit(self, side: Arithmetic, text: str) -> float:
+        limit = closure(side, self._inputs, self._params)
+        if not isinstance(limit, float) or not math.isfinite(limit):
+            raise RuleError(f'rule {self._rule.id}: the limit of "{text}" is not a number; is a parameter 0?')
+        return limit
+
     def _signals(self, side: Arithmetic) -> frozenset[str]:
-        return names(side) & self._inputs.keys()
+        return names(side) & self._settings.signals.keys()
 
     def _feature(self, node: Arithmetic) -> int:
         if node not in self._features:
-            used = tuple(sorted(self._inputs[name] for name in self._signals(node)))
-            compute = None if isinstance(node, Name) else closure(node, self._inputs, self._params)
-            if isinstance(compute, float):
-                raise RuleError(f"rule {self._rule.id}: a comparison never changes")
-            self._features[node] = Feature(used, compute)
+            first = min(self._inputs[name] for name in self._signals(node))
+            if isinstance(node, Name | Windowed):
+                self._features[node] = Feature(
+                    self._inputs[node.name if isinstance(node, Name) else node], None
+                )
+            else:
+                compute = closure(node, self._inputs, self._params)
+                assert callable(compute)
+                self._features[node] = Feature(first, compute)
         return list(self._features).index(node)
 
     def _deadband(self, signal: int) -> float:
@@ -238,4 +270,6 @@ class _Compiler:
         return number
 
 
-_MIRRORED = {">": "<", ">=": "<=", "<": ">", "<=": ">=", "==": "==", "!=": "!="}
+def _same_unit(window: Windowed) -> bool:
+    """Whether its value is in the unit of the signal; a deadband means nothing to the others."""
+    return window.function in FUNCTIONS and FUNCTIONS[window.function].same_unit

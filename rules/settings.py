@@ -11,10 +11,12 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, field_validator, model_validator
 
 from rules.duration import Duration, LastingDuration
-from rules.expression import GREATEST, RESERVED, parse
+from rules.expression import Comparison, Condition, Windowed, windowed
 from rules.failure_modes import FAILURE_MODES
+from rules.grammar import GREATEST, RESERVED, parse
 
 MINUTE = timedelta(minutes=1)
+MOST_WINDOWS = 8
 _ALIAS = re.compile(r"[A-Za-z_][A-Za-z_0-9]{0,31}")
 _QUANTITY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
 _PERCENT = re.compile(r"(\d{1,2}(?:\.\d+)?) ?%")
@@ -157,8 +159,11 @@ class RuleSettings(_Form):
     def _expressions(self) -> RuleSettings:
         if both := self.signals.keys() & self.params.keys():
             raise ValueError(f'"{min(both)}" is a signal and a parameter; give them different names')
-        for when in self.when:
-            parse(when.expr, self.signals, self.params)
+        windows = {
+            found for when in self.when for found in _windows(parse(when.expr, self.signals, self.params))
+        }
+        if len(windows) > MOST_WINDOWS:
+            raise ValueError(f"a rule has at most {MOST_WINDOWS} time windows, this one has {len(windows)}")
         return self
 
     @model_validator(mode="after")
@@ -183,6 +188,12 @@ class RuleSettings(_Form):
         """SHA-256 of everything that decides; titles and notes may change without making a new version."""
         content = self.model_dump(mode="json", by_alias=True, exclude={"title_en", "title_zh", "note"})
         return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def _windows(condition: Condition) -> set[Windowed]:
+    if isinstance(condition, Comparison):
+        return {*windowed(condition.left), *windowed(condition.right)}
+    return {found for part in condition.parts for found in _windows(part)}
 
 
 def share(deadband: float | str) -> float | None:

@@ -9,9 +9,11 @@ from dataclasses import astuple, dataclass
 from itertools import groupby
 from typing import Any
 
+from rules.condition import Band
 from rules.episode import Phase, State, Timer
 from rules.rule import Bound
 from rules.transition import Transition, episode_name
+from rules.windows import Window
 
 VERSION = 1
 
@@ -55,12 +57,24 @@ class Kept:
 
 
 @dataclass(frozen=True, slots=True)
+class KeptWindow:
+    """One time window: its last ``value`` at ``time``, and what its ``memory`` holds."""
+
+    window: Window
+    time: int
+    value: float
+    memory: Any
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """``times`` (UTC ns, None: never seen) as ``fold`` writes them, ``values`` by signal."""
 
     states: Sequence[Kept]
     times: Mapping[str, int | None]
     values: Mapping[str, float]
+    windows: Sequence[KeptWindow]
+    clock: int
 
     def time(self, signal: str) -> int | None:
         """When the signal's last sample was."""
@@ -74,6 +88,8 @@ def write(kept: Snapshot) -> bytes:
         "states": [astuple(entry) for entry in kept.states],
         "times": dict(kept.times),
         "values": dict(kept.values),
+        "windows": [astuple(found) for found in kept.windows],
+        "clock": kept.clock,
     }
     return json.dumps(document, separators=(",", ":")).encode()
 
@@ -86,7 +102,12 @@ def read(data: bytes) -> Snapshot:
             f"the rule state is of version {document.get('version')}, this release reads {VERSION}"
         )
     states = [_kept(names, found) for *names, found in document["states"]]
-    return Snapshot(states, document["times"], document["values"])
+    windows = [KeptWindow(_window(*window), *rest) for window, *rest in document["windows"]]
+    return Snapshot(states, document["times"], document["values"], windows, document["clock"])
+
+
+def _window(function: str, signal: str, length: int, max_gap: int, band: list[Any] | None) -> Window:
+    return Window(function, signal, length, max_gap, Band(*band) if band else None)
 
 
 def _kept(names: list[str], state: list[Any]) -> Kept:

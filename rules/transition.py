@@ -84,7 +84,7 @@ def _transition(bound: Bound, kind: str, told: State, time: int, values: Sequenc
         time,
         told.active_since,
         told.reactivations,
-        {signal: _known(value) for signal, value in zip(bound.inputs, values, strict=True)},
+        {signal: _known(value) for signal, value in zip(bound.inputs, values, strict=False)},
         bound.program.params,
         _decision(bound, told, values),
     )

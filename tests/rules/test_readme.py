@@ -11,7 +11,9 @@ from pydantic import BaseModel
 
 import rules
 from rules import FAILURE_MODES, Phase, RuleSettings, cases
+from rules.grammar import RESERVED
 from rules.settings import Clear, Quality, When, WorkOrder
+from rules.windows import FUNCTIONS
 
 ROOM = Path(rules.__file__).parent
 README = (ROOM / "README.md").read_text(encoding="utf-8")
@@ -44,6 +46,10 @@ def test_every_failure_mode_and_phase_is_explained() -> None:
     assert all(f"\n| {phase} |" in README for phase in Phase)
 
 
+def test_every_window_function_is_explained() -> None:
+    assert all(f"`{function}`" in README for function in (*FUNCTIONS, "frozen", "stale"))
+
+
 def test_every_rule_of_a_pack_stands_in_the_table() -> None:
     for path in (ROOM / "packs").glob("*.toml"):
         assert f"| `{path.stem}` |" in README
@@ -64,5 +70,6 @@ def test_its_test_passes() -> None:
 def test_its_expressions_parse() -> None:
     text = next(text for _, text in BLOCKS if "abs(t1 - t2)" in text)
     for line in text.splitlines():
-        names = set(re.findall(r"[a-z]\w*", line[:42])) - {"and", "or", "abs", "max"}
-        rules.expression.parse(line[:42], names, [])
+        names = set(re.findall(r"(?<!')\b[a-z]\w*", line[:42])) - RESERVED
+        params = names & {"duty", "high", "part", "running", "warn"}
+        rules.grammar.parse(line[:42], names - params, params)

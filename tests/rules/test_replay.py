@@ -6,12 +6,13 @@ import math
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rules import Panel, Rule, RuleSettings, State, Transition, bind, report, step
+from rules import Panel, Rule, RuleError, RuleSettings, State, Transition, bind, report, step
 from rules.replay import replay, rows
-from tests.rules.traces import QUANTITIES, SECOND, columns, form, settled, value
+from tests.rules.traces import BY_THE_CLOCK, PLAIN, QUANTITIES, SECOND, WINDOWS, columns, form, settled, value
 
 forwards = st.lists(st.sampled_from([1, 1, 1, 1, 2, 5]), min_size=1, max_size=9)
 stretch = st.tuples(forwards, st.lists(value, min_size=3, max_size=3))
@@ -19,7 +20,7 @@ sample = st.tuples(st.sampled_from([1, 1, 2, 3, 9]), st.integers(1, 4), value)
 
 
 @settings(max_examples=200, deadline=None)
-@given(form, st.lists(stretch, max_size=8), st.integers(0, 30))
+@given(form(PLAIN), st.lists(stretch, max_size=8), st.integers(0, 30))
 def test_replay_says_what_step_says(
     one: dict[str, Any], trace: list[tuple[list[int], list[float]]], cut: int
 ) -> None:
@@ -41,7 +42,7 @@ def test_replay_says_what_step_says(
 
 
 @settings(max_examples=100, deadline=None)
-@given(form, st.tuples(*(st.lists(sample, max_size=6) for _ in range(3))))
+@given(form(PLAIN, WINDOWS), st.tuples(*(st.lists(sample, max_size=6) for _ in range(3))))
 def test_history_says_what_the_panel_said_live(
     one: dict[str, Any], series: tuple[list[tuple[int, int, float]], ...]
 ) -> None:
@@ -81,3 +82,12 @@ def test_rows_keep_an_input_for_max_gap_and_no_longer() -> None:
     times, values = rows(bound, [v, n])
     assert (times // SECOND).tolist() == [1, 2, 3, 4, 5, 6]
     assert [None if math.isnan(x) else x for x in values[:, 1]] == [None, 7, 7, 7, 7, None]
+
+
+def test_what_the_clock_decides_is_not_replayed_from_samples() -> None:
+    settings = {"failure_mode": "AIR", "scope": {"class": "pump"}, "signals": {"v": "v"}}
+    rule = Rule(
+        "r", RuleSettings.model_validate(settings | {"when": [{"severity": 3, "expr": BY_THE_CLOCK[0]}]})
+    )
+    with pytest.raises(RuleError, match="judged by the clock"):
+        rows(bind(rule, "a", QUANTITIES), [(np.array([1]), np.array([1.0]))])

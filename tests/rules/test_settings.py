@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from hypothesis import given
+from hypothesis import settings as settings_of_hypothesis
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -124,6 +125,10 @@ def test_the_short_form_is_only_short() -> None:
         ({"mode": "on"}, "'live', 'shadow' or 'off'"),
         ({"signal": "vib_rms", "above": 3}, "short form"),
         ({"signal": "vib_rms", "signals": None, "when": None}, '"signal" needs "above" or "below"'),
+        (
+            {"when": [{"severity": 3, "expr": " or ".join(f"mean(v, '{i}m') > 3" for i in range(1, 10))}]},
+            "at most 8 time windows",
+        ),
         ({"titel_en": "x"}, "Extra inputs are not permitted"),
     ],
 )
@@ -199,6 +204,20 @@ def test_a_share_of_the_span_is_a_deadband() -> None:
     }
 
 
+def test_a_deadband_eases_windows_in_the_unit_of_the_signal_only() -> None:
+    expr = "mean(v, '5m') > 3 or rate(v, '5m') > 3 or share(v > 3, '5m') > 0.5 or stale(v, '5m') or v > 3"
+    rule = Rule("vib", settings(when=[{"severity": 3, "expr": expr}], clear={"deadband": 0.3}))
+    found = bind(rule, "p1", {"vib_rms": None, "rpm": None})
+    assert [test.deadband for test in found.program.tests] == [0.3, 0, 0, 0, 0.3]
+    assert [(w.function, w.signal, w.length // 10**9) for w in found.windows] == [
+        ("mean", "p1/vib_rms", 300),
+        ("rate", "p1/vib_rms", 300),
+        ("share", "p1/vib_rms", 300),
+        ("age", "p1/vib_rms", 0),
+    ]
+
+
+@settings_of_hypothesis(deadline=None)
 @given(st.integers(0, 366 * 86_400_000))
 def test_durations_are_read_as_they_are_written(milliseconds: int) -> None:
     duration = timedelta(milliseconds=milliseconds)

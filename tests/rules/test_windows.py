@@ -1,0 +1,151 @@
+"""Windows against the plain formula over the samples that they should hold, and what starts them anew."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rules.condition import Band
+from rules.windows import FUNCTIONS, PARTS, SILENCE, Ages, Ring, Window
+
+SECOND = 1_000_000_000
+LENGTH = 60 * SECOND  # a sixtieth is a second
+GAP = 5 * SECOND
+
+PLAIN: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
+    "mean": lambda _, x: float(x.mean()),
+    "rms": lambda _, x: math.sqrt((x * x).mean()),
+    "std": lambda _, x: float(x.std()),
+    "min": lambda _, x: float(x.min()),
+    "max": lambda _, x: float(x.max()),
+    "spread": lambda _, x: float(np.ptp(x)),
+    "count": lambda _, x: float(x.size),
+    "share": lambda _, x: float((x > 3).mean()),
+    "rate": lambda t, x: float(np.polyfit(t, x, 1)[0]) if np.ptp(t) else math.nan,
+    "increase": lambda _, x: float(sum(b if b < a else b - a for a, b in pairwise(x))),
+}
+
+
+def window(function: str, signal: str = "a/v") -> Window:
+    return Window(function, signal, LENGTH, GAP, Band.of(">", 3) if function == "share" else None)
+
+
+def test_every_function_has_a_plain_formula() -> None:
+    assert PLAIN.keys() == FUNCTIONS.keys()
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.sampled_from([0.25, 0.5, 1, 1, 2, 5]), st.floats(-100, 100)), min_size=1, max_size=200
+    ),
+    st.integers(0, 10**12),
+)
+def test_a_window_is_the_plain_formula_over_its_sixtieths(
+    function: str, steps: list[tuple[float, float]], start: int
+) -> None:
+    ring = Ring([window(function)])
+    times = start + np.cumsum([int(step * SECOND) for step, _ in steps])
+    x = np.array([value for _, value in steps])
+    row = np.array([0])
+    for i, time in enumerate(times.tolist()):
+        found = ring.push(row, time, x[i : i + 1]).item()
+        if time - times[0] < LENGTH - SECOND:
+            assert math.isnan(found)
+            continue
+        held = times[: i + 1] // SECOND > time // SECOND - PARTS
+        inside = np.flatnonzero(held)
+        if function == "rate":
+            continue  # exact only for one sample a sixtieth: below
+        if function == "increase" and inside[0] > 0:
+            inside = np.concatenate(([inside[0] - 1], inside))  # the step into the window was made within it
+        wanted = PLAIN[function](times[inside] / 1e9, x[inside])
+        assert found == pytest.approx(wanted, rel=1e-9, abs=1e-9)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.floats(-5, 5), st.floats(-1000, 1000), st.integers(0, 10**9))
+def test_the_rate_of_a_straight_line_is_its_slope(slope: float, offset: float, start: int) -> None:
+    ring, row = Ring([window("rate")]), np.array([0])
+    found = math.nan
+    for i in range(61):
+        found = ring.push(row, (start + i) * SECOND, np.array([offset + slope * i])).item()
+    assert found == pytest.approx(slope, abs=1e-9)
+
+
+def test_many_rows_are_as_one() -> None:
+    chance = np.random.default_rng(1)
+    for function in FUNCTIONS:
+        many = Ring([window(function, f"a{i}/v") for i in range(5)])
+        ones = [Ring([window(function)]) for _ in range(5)]
+        time = 0
+        for _ in range(300):
+            time += int(chance.choice([1, 1, 1, 2, 3, 9])) * SECOND
+            rows = np.flatnonzero(chance.random(5) < 0.7)
+            x = np.where(chance.random(rows.size) < 0.1, np.nan, chance.normal(size=rows.size))
+            together = many.push(rows, time, x)
+            alone = [
+                ones[row].push(np.array([0]), time, x[i : i + 1]).item()
+                for i, row in enumerate(rows.tolist())
+            ]
+            np.testing.assert_array_equal(together, alone)
+
+
+def test_a_gap_starts_a_window_anew_and_a_bad_sample_makes_it_unknown() -> None:
+    ring, row = Ring([window("mean")]), np.array([0])
+
+    def push(second: float, x: float) -> float:
+        return ring.push(row, int(second * SECOND), np.array([x])).item()
+
+    for second in range(60):
+        value = push(second, 2.0)
+    assert value == 2.0
+    assert math.isnan(push(60, math.nan))
+    assert push(61, 2.0) == 2.0  # it was only left out
+    assert math.isnan(push(61 + 6, 2.0))  # a gap: longer than max_gap
+    assert math.isnan(push(61 + 7, 2.0))
+
+
+def test_a_small_spread_on_a_large_value_is_not_drowned() -> None:
+    ring, row = Ring([window("std")]), np.array([0])
+    for second in range(61):
+        found = ring.push(row, second * SECOND, np.array([1e9 + second % 2])).item()
+    assert found == pytest.approx(0.5, rel=1e-3)
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_a_window_goes_on_from_its_memory(function: str) -> None:
+    chance = np.random.default_rng(2)
+    one, row = Ring([window(function)]), np.array([0])
+    for second in range(50):
+        one.push(row, second * SECOND, chance.normal(size=1))
+    other = Ring([window(function)])
+    other.recall(0, one.memory(0))
+    for second in range(50, 100):
+        x = chance.normal(size=1)
+        np.testing.assert_array_equal(one.push(row, second * SECOND, x), other.push(row, second * SECOND, x))
+
+
+def test_ages_count_from_the_last_good_sample() -> None:
+    ages = Ages([Window("age", "a/v", 0, 0), Window("age", "a/w", 0, 0)])
+    both = np.array([0, 1])
+    assert ages.push(both, 100 * SECOND, np.array([1.0, math.nan])).tolist() == [
+        0,
+        0,
+    ]  # never seen: from now on
+    assert ages.push(both, 110 * SECOND, np.array([math.nan, 1.0])).tolist() == [10, 0]
+    assert ages.at(115 * SECOND).tolist() == [15, 5]
+
+
+def test_after_a_long_silence_it_was_us_who_were_away() -> None:
+    ages = Ages([Window("age", "a/v", 0, 0)])
+    ages.push(np.array([0]), 100 * SECOND, np.array([1.0]))
+    assert ages.at(100 * SECOND + SILENCE).tolist() == [60]
+    assert ages.at(100 * SECOND + 2 * SILENCE + SECOND).tolist() == [0]
