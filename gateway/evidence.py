@@ -49,7 +49,9 @@ class Witness:
         unit = self._unit(decided.signal)
         settings = rule.settings
         why = self._sensors.why(decided.signal)
-        contributions = [{"signal": p.signal, "share": round(p.share, 3), "sigmas": round(p.sigmas, 1)} for p in why]
+        contributions = [
+            {"signal": p.signal, "share": round(p.share, 3), "sigmas": round(p.sigmas, 1)} for p in why
+        ]
         return {
             "sentence": {language: self.sentence(language, happened) for language in LANGUAGES},
             "counterfactual": {language: self.counterfactual(language, happened) for language in LANGUAGES},
