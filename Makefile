@@ -6,7 +6,7 @@ PYTHON ?= python3
 ROOMS := devices gateway models rules simulators ticketing
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test lint format bench bench-write bench-flat-out bench-500-devices bench-latency bench-store-away soak-kill soak-outage clean
+.PHONY: help setup setup-dev demo test lint format bench bench-write bench-flat-out bench-500-devices bench-latency bench-store-away bench-models lock soak-kill soak-outage clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -17,8 +17,10 @@ $(VENV)/bin/pip:
 	@$(PYTHON) -m venv $(VENV) >/dev/null \
 	  || { rm -rf $(VENV); echo "Python's venv module is missing; on Debian 12: sudo apt-get install -y python3-venv"; exit 1; }
 
-# The stamps hold what was installed; a changed lock or asset list installs again.
-$(VENV)/run.stamp: $(VENV)/bin/pip requirements/run.lock pyproject.toml gateway/web/package-lock.json
+# The stamps hold what was installed; a changed lock, asset or translation installs again.
+BUILT_FROM := gateway/web/package-lock.json gateway/web/hatch_build.py \
+  $(wildcard gateway/locale/*/LC_MESSAGES/*.po gateway/web/templates/* gateway/web/static/*.*)
+$(VENV)/run.stamp: $(VENV)/bin/pip requirements/run.lock pyproject.toml $(BUILT_FROM)
 	@echo "[1/2] installing the locked packages (about a minute) …"
 	@$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements/run.lock
 	@echo "[2/2] building the pages' assets and installing watchkeeper …"
@@ -56,6 +58,9 @@ soak-kill: setup-dev  ## kill -9 under load, KILLS=100 times: nothing lost, noth
 
 soak-outage: setup-dev  ## InfluxDB away for MINUTES=10: nothing lost, memory flat, fast to drain
 	@$(BIN)/python -m tests.soak.outage --minutes $(MINUTES)
+
+bench-models: setup-dev  ## the shipped detectors over labelled recordings: DATA=folder of them
+	@$(BIN)/python -m tests.bench.bench_models $(DATA)
 
 lint: setup-dev  ## format check, lint, types
 	@$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy

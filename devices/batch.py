@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
-from functools import lru_cache
+from functools import cache
 from typing import Protocol
 
 import numpy as np
@@ -59,7 +59,7 @@ class SignalSet:
     names: tuple[str, ...]
 
 
-@lru_cache(maxsize=None)
+@cache
 def signal_set(source: str, names: tuple[str, ...]) -> SignalSet:
     """The one ``SignalSet`` of this source with these names (``"pump-7/bearing_temp"``)."""
     return SignalSet(source, names)
@@ -85,7 +85,7 @@ class Emit(Protocol):
     """Where a source hands its batches over; called from the event loop."""
 
     def __call__(self, batch: Batch, done: Callable[[], None] | None = None) -> bool:
-        """Take ``batch``; ``done`` is called in the loop once it is durable. False: no room, the caller counts the loss."""
+        """Take ``batch``; ``done`` is called in the loop once it is durable. False: no room, counted by the caller."""
         ...
 
 

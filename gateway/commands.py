@@ -24,6 +24,8 @@ app = typer.Typer(
 )
 orders_app = typer.Typer(help="Work orders: list and show.", no_args_is_help=True)
 app.add_typer(orders_app, name="orders")
+models_app = typer.Typer(help="Soft sensors: score recordings.", no_args_is_help=True)
+app.add_typer(models_app, name="models")
 
 INSTALLED = Path("/etc/watchkeeper")
 SiteFolder = Annotated[Path, typer.Argument(metavar="SITE", help="the site folder, such as examples/demo")]
@@ -195,6 +197,24 @@ def explain(number: str, site: AtSite = None, as_json: AsJson = False) -> None:
         typer.echo(json.dumps([item.body for item in evidence], ensure_ascii=False, indent=2))
     else:
         show.explanation(evidence)
+
+
+@models_app.command("score-folder")
+def models_score_folder(
+    data: Annotated[
+        Path, typer.Argument(metavar="DATA", help="recordings: series/*/*.csv with manifest.csv")
+    ],
+    out: Annotated[
+        Path, typer.Argument(metavar="OUT", help="where the predictions go, one file a recording")
+    ],
+) -> None:
+    """Score every recording of a folder with the shipped detectors and their one set of defaults."""
+    from models.folder import score_folder
+
+    if not data.is_dir():
+        fail(f"{data} is no folder of recordings", 2)
+    for done, name in enumerate(score_folder(data, out), 1):
+        typer.echo(f"{done:4} {name}", err=True)
 
 
 def _order(desk: Desk, number: str) -> tuple[Any, Any, Any]:

@@ -215,7 +215,7 @@ class SpoolFile:
         """How many samples had been accepted with entry ``up_to`` or the newest before it; None: none."""
         query = f"SELECT {_COLUMNS} FROM entry WHERE id <= ? ORDER BY id DESC"  # noqa: S608  (a constant)
         record = next(filter(None, map(_sound, self._connection.execute(query, (up_to,)))), None)
-        return record and record.seq + record.n
+        return record.seq + record.n if record else None
 
     def span(self, after: int) -> tuple[int, int, int] | None:
         """Samples behind id ``after`` and their first and last time; None if there are none."""

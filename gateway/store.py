@@ -189,7 +189,7 @@ def frame_of(series: Sequence[Series]) -> pd.DataFrame:
 
 
 class Readable(Protocol):
-    """Telemetry as pages, evidence and training read it. Calls block (the hall makes them in threads), raise StoreError."""
+    """Telemetry as pages, evidence and training read it. Calls block (the hall uses threads), raise StoreError."""
 
     def series(self, signal: str, start: int, end: int, points: int | None = None) -> Series:
         """``signal`` from ``start`` to before ``end`` (UTC ns): every sample, or ``points`` buckets at most."""

@@ -205,7 +205,7 @@ def test_killed_at_the_worst_moment_the_orders_are_those_of_an_uninterrupted_run
     )
     child = subprocess.run(
         [sys.executable, "-c", code, __file__, str(site.folder)],
-        env={**os.environ, "WATCHKEEPER_FAILPOINT": f"{point}:{count}:kill", "PYTHONPATH": os.getcwd()},
+        env={**os.environ, "WATCHKEEPER_FAILPOINT": f"{point}:{count}:kill", "PYTHONPATH": str(Path.cwd())},
         check=False,
         capture_output=True,
     )
