@@ -73,9 +73,7 @@ class Watch:
     def __init__(self, state: Path) -> None:
         self._state = state
         self.entries: dict[int, int] = {}  # id → UTC ns
-        self.alarms: dict[
-            str, tuple[str, int, str, int]
-        ] = {}  # episode → asset, sample's UTC ms, decision, ns
+        self.alarms: list[tuple[str, int, str, int]] = []  # asset, sample's UTC ms, decision, UTC ns
 
     @contextmanager
     def looking(self) -> Iterator[Watch]:
