@@ -14,8 +14,9 @@ from sqlalchemy import and_, case, func, or_, select, update
 
 from ticketing import events, sla, timers
 from ticketing.errors import FieldError
+from ticketing.merging import survivor_of
 from ticketing.moves import Asked
-from ticketing.moving import make_move, watch_the_repair
+from ticketing.moving import make_move
 from ticketing.opening import open_for_fault, open_row
 from ticketing.policy import priority
 from ticketing.records import (
@@ -29,6 +30,7 @@ from ticketing.records import (
     RaisedAlarm,
     State,
 )
+from ticketing.repair import watch_the_repair
 from ticketing.tables import alarm as alarms
 from ticketing.tables import asset as assets
 from ticketing.tables import evidence, mute, rule_version, wo_alarm, work_order
@@ -124,7 +126,7 @@ def only_recorded(_tx: Writing, alarm: Alarm, _at: int) -> Decision | None:
 
 def already_open(tx: Writing, alarm: Alarm, at: int) -> Decision | None:
     """2. An open order with the key takes the occurrence; a resolved one comes back."""
-    order = tx.open_order_for(alarm.fault_key)
+    order = tx.open_order_for(alarm.fault_key) or survivor_of(tx, alarm.fault_key)
     if order is None:
         return None
     order = attach(tx, order, alarm, "repeat", at)

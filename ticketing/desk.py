@@ -206,7 +206,8 @@ class Tx(Writing, View):
         ``version`` is that of the order the actor saw. NotFoundError; MoveRefusedError with the present
         state; MissingFieldError and FieldError naming the fields.
         """
-        return make_move(self, self.order(number), Asked(move, actor, version, at, fields))
+        make_move(self, self.order(number), Asked(move, actor, version, at, fields))
+        return self.order(number)  # with its facts as they are now
 
     def ack(self, episode: str, actor: Actor, at: int, note: str = "") -> Alarm:
         """A person has seen the alarm; the first one counts."""

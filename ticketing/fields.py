@@ -56,4 +56,13 @@ FIELDS: Mapping[str, Field] = {
     "duplicate_of": Field(),
     "priority": Field(span=(1, 4), column=True),
     "step": Field(),
+    "task": Field(span=(1, 999)),
+    "value": Field(),
+    "est_cost_fen": Field(span=(0, FAR), column=True),
+    "decision": Field(("approved", "rejected")),
+    "cost_kind": Field(("labour", "part", "external")),
+    "cost_fen": Field(span=(0, FAR)),
+    "minutes": Field(span=(0, 100_000)),
+    "part_no": Field(),
+    "other": Field(),
 }

@@ -12,40 +12,65 @@ from typing import Any
 
 from ticketing.errors import FieldError, MissingFieldError, MoveRefusedError
 from ticketing.fields import FIELDS
-from ticketing.records import OPEN_STATES, Actor, Order, State
+from ticketing.records import DAY, OPEN_STATES, Actor, Order, State
 
 NEW, ASSIGNED, IN_PROGRESS, ON_HOLD = State.NEW, State.ASSIGNED, State.IN_PROGRESS, State.ON_HOLD
 RESOLVED, CLOSED, CANCELLED = State.RESOLVED, State.CLOSED, State.CANCELLED
 
 # Who may: a role, a place in this order (assignee, requester), anyone known, or one of our own hands.
 TECHNICIAN, LEAD, ENGINEER = "technician", "lead", "engineer"
+APPROVERS = (LEAD, "manager", "director")
 ASSIGNEE, REQUESTER, PERSON, OUR_ENGINE, OUR_TIMER = "assignee", "requester", "person", "engine", "timer"
 
-Guard = Callable[[Order, Actor, Mapping[str, Any]], str | None]
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A move that somebody asks for, of the order at ``version``."""
+
+    name: str
+    actor: Actor
+    version: int
+    at: int
+    fields: Mapping[str, Any]
 
 
-def tasks_done(order: Order, _actor: Actor, _fields: Mapping[str, Any]) -> str | None:
+Guard = Callable[[Order, Asked], str | None]
+
+
+def approved_or_urgent(order: Order, _asked: Asked) -> str | None:
+    if order.approvals_missing and order.priority > 1:
+        return f"{order.approvals_missing} approvals of its estimated cost are missing"
+    return None
+
+
+def tasks_done(order: Order, _asked: Asked) -> str | None:
     return f"{order.open_tasks} mandatory tasks are not done" if order.open_tasks else None
 
 
-def not_the_assignee(order: Order, actor: Actor, _fields: Mapping[str, Any]) -> str | None:
-    return "whoever did the work cannot sign it off" if actor.name == order.assignee else None
+def not_the_assignee(order: Order, asked: Asked) -> str | None:
+    return "whoever did the work cannot sign it off" if asked.actor.name == order.assignee else None
 
 
-def somebody_else(order: Order, _actor: Actor, fields: Mapping[str, Any]) -> str | None:
-    if fields["assignee"] == order.barred:
+def somebody_else(order: Order, asked: Asked) -> str | None:
+    if asked.fields["assignee"] == order.barred:
         return f"{order.barred} did the work that is inspected again; choose somebody else"
     return None
 
 
-def signal_verified(order: Order, _actor: Actor, fields: Mapping[str, Any]) -> str | None:
-    if order.alarms == 0 or order.verified_at is not None or fields.get("override_reason"):
+def signal_verified(order: Order, asked: Asked) -> str | None:
+    if order.alarms == 0 or order.verified_at is not None or asked.fields.get("override_reason"):
         return None
     return "the signal is not verified normal yet; sign off with an override_reason or wait"
 
 
-def signals_normal(order: Order, _actor: Actor, _fields: Mapping[str, Any]) -> str | None:
+def signals_normal(order: Order, _asked: Asked) -> str | None:
     return "the machine's signals are not all back to normal" if order.alarms_active else None
+
+
+def merged_lately(order: Order, asked: Asked) -> str | None:
+    if order.outcome != "merged":
+        return "it was not merged into another"
+    return None if asked.at <= (order.closed_at or 0) + DAY else "it was merged more than a day ago"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,24 +88,13 @@ class Move:
     guards: tuple[Guard, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """A move that somebody asks for, of the order at ``version``."""
-
-    name: str
-    actor: Actor
-    version: int
-    at: int
-    fields: Mapping[str, Any]
-
-
-CODES = ("cause", "detection")
+TO_DO = (NEW, ASSIGNED, IN_PROGRESS, ON_HOLD)
 MOVES: Mapping[str, Move] = {
     "assign": Move((NEW,), ASSIGNED, (LEAD, OUR_ENGINE), ("assignee",), ("reason",), (somebody_else,)),
     "accept": Move((ASSIGNED, IN_PROGRESS, ON_HOLD), None, (ASSIGNEE,)),
     # The lead may take an order back from someone who is away.
     "decline": Move((ASSIGNED,), NEW, (ASSIGNEE, LEAD), ("reason",)),
-    "start": Move((ASSIGNED,), IN_PROGRESS, (ASSIGNEE,)),
+    "start": Move((ASSIGNED,), IN_PROGRESS, (ASSIGNEE,), guards=(approved_or_urgent,)),
     "hold": Move((IN_PROGRESS,), ON_HOLD, (ASSIGNEE,), ("hold_reason",), ("reason", "expected_resume")),
     "resume": Move((ON_HOLD,), IN_PROGRESS, (ASSIGNEE,)),
     "resolve": Move(
@@ -88,7 +102,7 @@ MOVES: Mapping[str, Move] = {
         RESOLVED,
         (ASSIGNEE,),
         ("symptom", "mechanism", "remedy"),
-        (*CODES, "outcome", "stop_kind", "comment"),
+        ("cause", "detection", "outcome", "stop_kind", "comment"),
         (tasks_done,),
     ),
     "reject": Move((RESOLVED,), ASSIGNED, (REQUESTER, LEAD), ("reason",)),
@@ -110,9 +124,22 @@ MOVES: Mapping[str, Move] = {
         ("reason", "mute_days", "duplicate_of"),
     ),
     "self_cleared": Move((NEW,), CANCELLED, (OUR_TIMER,), guards=(signals_normal,)),
+    "unmerge": Move((CANCELLED,), NEW, (LEAD,), ("reason",), guards=(merged_lately,)),
     "escalate": Move(OPEN_STATES, None, (OUR_TIMER,), ("step",)),
     "comment": Move(OPEN_STATES, None, (PERSON,), ("comment",)),
     "set_priority": Move(OPEN_STATES, None, (LEAD,), ("priority", "reason")),
+    "do_task": Move((IN_PROGRESS,), None, (ASSIGNEE,), ("task",), ("value",)),
+    "estimate": Move(TO_DO, None, (ASSIGNEE, LEAD), ("est_cost_fen",), ("reason",)),
+    "approve": Move(TO_DO, None, APPROVERS, ("decision",), ("comment",)),
+    "add_cost": Move(
+        (ASSIGNED, IN_PROGRESS, ON_HOLD, RESOLVED),
+        None,
+        (ASSIGNEE, LEAD),
+        ("cost_kind", "cost_fen"),
+        ("minutes", "part_no", "comment"),
+    ),
+    "merge_in": Move(TO_DO, None, (LEAD,), ("other",), ("reason",)),
+    "watch": Move(OPEN_STATES, None, (PERSON,)),
 }
 
 
@@ -151,7 +178,7 @@ def check(order: Order, asked: Asked) -> Move:
         raise refused("stale", f"it was changed meanwhile (version {order.version}, yours {asked.version})")
     check_fields(name, move, fields)
     for guard in move.guards:
-        if text := guard(order, asked.actor, fields):
+        if text := guard(order, asked):
             raise refused("guard", text)
     return move
 

@@ -7,10 +7,10 @@ from typing import Any
 
 from sqlalchemy import select, update
 
-from ticketing import sla
+from ticketing import sla, tasks
 from ticketing.knowledge import suggest
-from ticketing.records import ENGINE, Actor, Order, State
-from ticketing.tables import number_series, wo_task, work_order
+from ticketing.records import Actor, Order, State, Template
+from ticketing.tables import number_series, work_order
 from ticketing.writing import Writing
 
 
@@ -35,13 +35,14 @@ def open_row(tx: Writing, *, at: int, actor: Actor, source: str, **columns: Any)
         "self_clear": False,
         "verify_ms": 0,
         "policy": tx.policy_hash,
+        "est_cost_fen": 0,
         **columns,
     }
     tx.add(work_order, number=number, **row)
     tx.record(number, at=at, actor=actor, kind="open", columns=row)
     nothing = dict.fromkeys(Order.__dataclass_fields__)
-    facts = {"number": number, "state": State.NEW, "alarms": 0, "alarms_active": 0, "open_tasks": 0}
-    order = Order(**{**nothing, **row, **facts})
+    facts = dict.fromkeys(("alarms", "alarms_active", "open_tasks", "cost_fen", "approvals_missing"), 0)
+    order = Order(**{**nothing, **facts, **row, "number": number, "state": State.NEW})
     sla.schedule(tx, order, at)
     return order
 
@@ -92,12 +93,11 @@ def _earlier(tx: Writing, key: str, at: int) -> tuple[str | None, int]:
 
 
 def _ask_for_the_root_cause(tx: Writing, order: Order) -> None:
-    task = {
-        "seq": 1,
-        "text_zh": "根本原因分析:该故障 90 天内反复出现",
-        "text_en": "Root cause analysis: this fault keeps coming back within 90 days",
-        "kind": "text",
-        "mandatory": True,
-    }
-    tx.add(wo_task, number=order.number, **task)
-    tx.record(order.number, at=order.opened_at, actor=ENGINE, kind="task_added", fields=task)
+    tasks.add(
+        tx,
+        order,
+        Template(
+            "根本原因分析:该故障 90 天内反复出现", "Root cause analysis: this fault keeps coming back", "text"
+        ),
+        at=order.opened_at,
+    )

@@ -13,7 +13,7 @@ from ticketing.errors import ForbiddenError
 from ticketing.moves import ASSIGNEE, MOVES, PERSON, REQUESTER
 from ticketing.records import Actor
 
-ROLES = ("viewer", "technician", "lead", "engineer", "admin")
+ROLES = ("viewer", "technician", "lead", "engineer", "admin", "manager", "director")
 EVERYONE = ROLES
 HANDS_ON = ("technician", "lead", "engineer")
 

@@ -87,6 +87,7 @@ class Channel:
     fallback: str | None = None
 
 
+DEFAULT_APPROVALS = ((2_000_00, "lead"), (20_000_00, "manager"), (100_000_00, "director"))
 DEFAULT_STEPS = (
     Step("p1_opened", "open", "director", priorities=(1,)),
     Step("not_accepted", "ack", "lead"),
@@ -109,6 +110,7 @@ class Policy:
     )  # these holds stop the resolve clock
     steps: tuple[Step, ...] = DEFAULT_STEPS
     channels: tuple[Channel, ...] = ()
+    approvals: tuple[tuple[int, str], ...] = DEFAULT_APPROVALS  # from so many fen on, this role must approve
     correlation_window: int = 600_000
     flood_window: int = 600_000
     flood_start: int = 10

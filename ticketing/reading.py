@@ -7,9 +7,12 @@ from collections.abc import Iterable, Sequence
 from typing import Any, TypedDict, Unpack
 
 from sqlalchemy import (
+    BigInteger,
     ColumnElement,
     Connection,
+    FromClause,
     RowMapping,
+    ScalarSelect,
     Select,
     Table,
     TextClause,
@@ -27,7 +30,9 @@ from ticketing.policy import Policy, PolicyVersion, policy_of
 from ticketing.records import (
     Actor,
     Alarm,
+    Approval,
     Asset,
+    Cost,
     EngineState,
     Event,
     Evidence,
@@ -40,11 +45,13 @@ from ticketing.records import (
 from ticketing.tables import (
     IS_OPEN,
     alarm,
+    approval,
     asset,
     engine_state,
     evidence,
     policy_version,
     wo_alarm,
+    wo_cost,
     wo_event,
     wo_link,
     wo_task,
@@ -57,27 +64,29 @@ OPEN = "open"  # as a filter: every state that still asks for work
 def _order_select() -> Select[Any]:
     """Every column of the order, and the facts beside it that guards and pages ask for."""
     columns = [column for column in work_order.c if column.name != "site"]
-    attached = and_(wo_alarm.c.site == work_order.c.site, wo_alarm.c.number == work_order.c.number)
-    same_alarm = and_(alarm.c.site == wo_alarm.c.site, alarm.c.episode == wo_alarm.c.episode)
-    alarms = select(func.count()).select_from(wo_alarm).where(attached).scalar_subquery()
-    active = (
-        select(func.count())
-        .select_from(wo_alarm.join(alarm, same_alarm))
-        .where(attached, alarm.c.cleared_at.is_(None))
-        .scalar_subquery()
+    alarms = wo_alarm.join(
+        alarm, and_(alarm.c.site == wo_alarm.c.site, alarm.c.episode == wo_alarm.c.episode)
     )
-    tasks = (
-        select(func.count())
-        .select_from(wo_task)
-        .where(
-            wo_task.c.site == work_order.c.site,
-            wo_task.c.number == work_order.c.number,
-            wo_task.c.mandatory.is_(True),
-            wo_task.c.done_at.is_(None),
-        )
-        .scalar_subquery()
-    )
-    return select(*columns, alarms.label("alarms"), active.label("alarms_active"), tasks.label("open_tasks"))
+    facts = {
+        "alarms": _beside(wo_alarm, func.count()),
+        "alarms_active": _beside(wo_alarm, func.count(), alarm.c.cleared_at.is_(None), source=alarms),
+        "open_tasks": _beside(
+            wo_task, func.count(), wo_task.c.mandatory.is_(True), wo_task.c.done_at.is_(None)
+        ),
+        "cost_fen": _beside(wo_cost, func.coalesce(func.sum(wo_cost.c.cost_fen), 0).cast(BigInteger)),
+        "approvals_missing": _beside(
+            approval, func.count(), approval.c.decision.in_(["pending", "rejected"])
+        ),
+    }
+    return select(*columns, *(fact.label(name) for name, fact in facts.items()))
+
+
+def _beside(
+    table: Table, what: ColumnElement[Any], *where: ColumnElement[bool], source: FromClause | None = None
+) -> ScalarSelect[Any]:
+    """Something counted for each order in a table beside it."""
+    own = and_(table.c.site == work_order.c.site, table.c.number == work_order.c.number)
+    return select(what).select_from(table if source is None else source).where(own, *where).scalar_subquery()
 
 
 # Built once: composing a statement costs SQLAlchemy more than running it.
@@ -196,6 +205,22 @@ class Reading:
             select(*columns).where(self.here(wo_task, number=number)).order_by(wo_task.c.seq)
         )
         return [Task(**row) for row in rows.mappings()]
+
+    def costs(self, number: str) -> list[Cost]:
+        """What was spent on the order, in the order of booking."""
+        columns = [wo_cost.c[name] for name in Cost.__dataclass_fields__]
+        query = select(*columns).where(self.here(wo_cost, number=number)).order_by(wo_cost.c.seq)
+        return [Cost(**row) for row in self.connection.execute(query).mappings()]
+
+    def approvals(self, number: str) -> list[Approval]:
+        """Who must approve the order's estimate, and what they said."""
+        columns = [approval.c[name] for name in Approval.__dataclass_fields__]
+        query = select(*columns).where(self.here(approval, number=number)).order_by(approval.c.level)
+        return [Approval(**row) for row in self.connection.execute(query).mappings()]
+
+    def watchers(self, number: str) -> list[str]:
+        """Who asked to be told about the order."""
+        return sorted({event.actor for event in self.timeline(number) if event.type == "watch"})
 
     # Alarms
 

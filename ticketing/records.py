@@ -192,10 +192,13 @@ class Order:
     verify_ms: int
     verified_at: int | None
     policy: str | None  # the version of the site's figures that it was opened under
+    est_cost_fen: int
     # facts beside the row
     alarms: int = 0
     alarms_active: int = 0
     open_tasks: int = 0
+    cost_fen: int = 0
+    approvals_missing: int = 0
 
     @property
     def open(self) -> bool:
@@ -219,7 +222,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """Why an alarm was raised, for ever as it was then. ``relation``: trigger, repeat, correlated, flood."""
+    """Why an alarm was raised, as it was then. ``relation``: trigger, repeat, correlated, flood, merged."""
 
     episode: str
     severity: int
@@ -248,9 +251,51 @@ class Task:
     text_en: str
     kind: str  # check | number | text | photo | meter
     mandatory: bool
+    unit: str
+    low: float | None
+    high: float | None
     done_at: int | None
     done_by: str | None
     value: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """A task as a plan or a rule asks for it. A number or meter may have to lie within ``low`` to ``high``."""
+
+    text_zh: str
+    text_en: str
+    kind: str = "check"  # check | number | text | photo | meter
+    mandatory: bool = True
+    unit: str = ""
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What was spent on an order: labour (``minutes``), a part (``part_no``) or somebody's bill; in fen."""
+
+    seq: int
+    cost_kind: str
+    cost_fen: int
+    minutes: int | None
+    part_no: str | None
+    comment: str | None
+    at: int
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """One level's word on an estimate: pending, approved, rejected, or bypassed by urgency."""
+
+    level: int
+    role: str
+    amount_fen: int
+    decision: str
+    by: str | None
+    at: int | None
 
 
 @dataclass(frozen=True, slots=True)

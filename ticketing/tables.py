@@ -11,6 +11,7 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
+    Float,
     ForeignKeyConstraint,
     Index,
     Integer,
@@ -194,6 +195,7 @@ work_order = Table(
     Column("verify_ms", BigInteger, nullable=False),
     Column("verified_at", BigInteger),
     Column("policy", String),
+    Column("est_cost_fen", BigInteger, nullable=False, server_default="0"),
     to_asset(),
     UniqueConstraint("site", "source"),
     CheckConstraint(
@@ -206,6 +208,7 @@ work_order = Table(
     Index("work_order_by_urgency", "site", "priority", "opened_at", "state"),
     Index("work_order_by_asset", "site", "asset", "opened_at"),
     Index("work_order_by_opening", "site", "opened_at"),
+    Index("work_order_by_key", "site", "fault_key", "state", "closed_at"),
 )
 
 # The key holds the site already (it is hashed in), so the index is as narrow as it can be.
@@ -231,7 +234,7 @@ wo_alarm = Table(
     Column("at", BigInteger, nullable=False),
     to_order(),
     ForeignKeyConstraint(["site", "episode"], ["alarm.site", "alarm.episode"]),
-    CheckConstraint("relation IN ('trigger', 'repeat', 'correlated', 'flood')", name="relation"),
+    CheckConstraint("relation IN ('trigger', 'repeat', 'correlated', 'flood', 'merged')", name="relation"),
     Index("wo_alarm_by_episode", "site", "episode"),
 )
 
@@ -275,6 +278,9 @@ wo_task = Table(
     Column("text_en", String, nullable=False),
     Column("kind", String, nullable=False),
     Column("mandatory", Boolean, nullable=False),
+    Column("unit", String, nullable=False, server_default=""),
+    Column("low", Float),
+    Column("high", Float),
     Column("done_at", BigInteger),
     Column("done_by", String),
     Column("value", String),
@@ -399,6 +405,38 @@ run_log = Table(
     Column("at", BigInteger, primary_key=True, autoincrement=False),
     Column("running", Boolean, nullable=False),
     to_asset(),
+)
+
+wo_cost = Table(
+    "wo_cost",
+    metadata,
+    key("site"),
+    key("number"),
+    Column("seq", Integer, primary_key=True, autoincrement=False),
+    Column("cost_kind", String, nullable=False),
+    Column("cost_fen", BigInteger, nullable=False),
+    Column("minutes", Integer),
+    Column("part_no", String),
+    Column("comment", String),
+    Column("at", BigInteger, nullable=False),
+    Column("by", String, nullable=False),
+    to_order(),
+    CheckConstraint("cost_kind IN ('labour', 'part', 'external')", name="cost_kind"),
+)
+
+approval = Table(
+    "approval",
+    metadata,
+    key("site"),
+    key("number"),
+    Column("level", Integer, primary_key=True, autoincrement=False),
+    Column("role", String, nullable=False),
+    Column("amount_fen", BigInteger, nullable=False),
+    Column("decision", String, nullable=False),
+    Column("by", String),
+    Column("at", BigInteger),
+    to_order(),
+    CheckConstraint("decision IN ('pending', 'approved', 'rejected', 'bypassed')", name="decision"),
 )
 
 # A key called a false alarm, per rule: silent until the time, or until severity or rule version change.

@@ -6,11 +6,12 @@ from collections.abc import Callable, Mapping
 
 from sqlalchemy import update
 
-from ticketing import sla, timers
+from ticketing import costs, sla, timers
 from ticketing.auto_open import attach, decide
 from ticketing.moves import Asked
-from ticketing.moving import make_move, start_auto_close, watch_the_repair
-from ticketing.records import TIMER, Decision, State
+from ticketing.moving import make_move
+from ticketing.records import TIMER, Decision, Order, State
+from ticketing.repair import start_auto_close, watch_the_repair
 from ticketing.tables import alarm as alarms
 from ticketing.tables import escalation
 from ticketing.timers import Due
@@ -87,10 +88,21 @@ def _escalate(tx: Writing, due: Due) -> None:
     """Take every step that fell due; the table's key keeps each from happening twice."""
     order = tx.order(due.subject)
     for step in sla.steps_due(tx, order, due.at):
-        tx.add(escalation, number=order.number, step=step.name, at=due.at, role=step.role)
-        asked = Asked("escalate", TIMER, order.version, due.at, {"step": step.name})
-        order = make_move(tx, order, asked)
-        tx.decisions.append(Decision("escalated", order.number, f"{step.name}: tell the {step.role}"))
+        order = _take_step(tx, order, step.name, step.role, due.at)
+
+
+def _confirm_bypass(tx: Writing, due: Due) -> None:
+    """A day has passed since an urgent order started unapproved: is it still unconfirmed?"""
+    order = tx.order(due.subject)
+    role = costs.unconfirmed(tx, order)
+    if role is not None and order.open:
+        _take_step(tx, order, "bypass_unconfirmed", role, due.at)
+
+
+def _take_step(tx: Writing, order: Order, step: str, role: str, at: int) -> Order:
+    tx.add(escalation, number=order.number, step=step, at=at, role=role)
+    tx.decisions.append(Decision("escalated", order.number, f"{step}: tell the {role}"))
+    return make_move(tx, order, Asked("escalate", TIMER, order.version, at, {"step": step}))
 
 
 HANDLERS: Mapping[str, Callable[[Writing, Due], None]] = {
@@ -101,4 +113,5 @@ HANDLERS: Mapping[str, Callable[[Writing, Due], None]] = {
     "auto_close": _auto_close,
     "work_ended": _work_ended,
     sla.TIMER_KIND: _escalate,
+    "confirm_bypass": _confirm_bypass,
 }

@@ -44,6 +44,13 @@ self_cleared  cancelled  -           -            -            -         -      
 escalate      .          .           .            .            .         -       -
 comment       .          .           .            .            .         -       -
 set_priority  .          .           .            .            .         -       -
+do_task       -          -           .            -            -         -       -
+estimate      .          .           .            .            -         -       -
+approve       .          .           .            .            -         -       -
+add_cost      -          .           .            .            .         -       -
+merge_in      .          .           .            .            -         -       -
+unmerge       -          -           -            -            -         -       new
+watch         .          .           .            .            .         -       -
 """
 HEAD, *LINES = DRAWING.strip().splitlines()
 CELLS = {
@@ -68,12 +75,20 @@ WHO = {
     "escalate": {"timer"},
     "comment": {"person"},
     "set_priority": {"lead"},
+    "do_task": {"assignee"},
+    "estimate": {"assignee", "lead"},
+    "approve": {"lead", "manager", "director"},
+    "add_cost": {"assignee", "lead"},
+    "merge_in": {"lead"},
+    "unmerge": {"lead"},
+    "watch": {"person"},
 }
 EXAMPLES: Mapping[str, Any] = {
     "assignee": "li",
     "reason": "because",
     "comment": "hm",
     "step": "not_accepted",
+    "other": "WO-2026-000002",
     **{name: field.choices[0] for name, field in FIELDS.items() if field.choices},
     **{name: field.span[1] for name, field in FIELDS.items() if field.span},
 }
@@ -84,6 +99,8 @@ PEOPLE = {
     "person": Actor("chen", frozenset({"viewer"})),
     "technician": Actor("qian", frozenset({"technician"})),
     "admin": Actor("root", frozenset({"admin", "engineer", "viewer"})),
+    "manager": Actor("sun", frozenset({"manager"})),
+    "director": Actor("zhou", frozenset({"director"})),
     "engine": ENGINE,
     "timer": TIMER,
 }
@@ -97,7 +114,7 @@ def order(tmp_path_factory: pytest.TempPathFactory) -> Order:
         tx.sync_assets(ASSETS)
         made = tx.open_order(PEOPLE["requester"], at=T0, asset="pump-1", title="x")
     desk.close()
-    return replace(made, assignee="li", version=7)
+    return replace(made, assignee="li", version=7, outcome="merged", closed_at=T0)
 
 
 def fields_of(move: str) -> dict[str, Any]:

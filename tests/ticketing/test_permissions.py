@@ -36,7 +36,7 @@ def test_somebody_without_a_role_may_nothing() -> None:
 
 def test_an_admin_is_no_superuser_over_orders() -> None:
     yes = {cell.permission for cell in CELLS if cell.role == "admin" and cell.answer == "yes"}
-    assert yes & {f"order.{move}" for move in MOVES} == {"order.comment"}
+    assert yes & {f"order.{move}" for move in MOVES} == {"order.comment", "order.watch"}
 
 
 @pytest.mark.parametrize(("role", "allowed"), [("viewer", False), ("technician", True), ("admin", False)])

@@ -34,6 +34,8 @@ RULE: dict[str, Any] = {"occurrences": int, "window": ms, "verify": ms, "key": s
 def play(desk: Desk, trace: str) -> None:
     """Play every line in a transaction of its own and compare."""
     for number, line in enumerate(trace.strip().splitlines(), 1):
+        if not line.strip():
+            continue
         before, _, expected = line.partition("|")
         time, verb, *words = before.split()
         options = dict(word.split("=", 1) for word in words if "=" in word)

@@ -220,7 +220,8 @@ def upgrade() -> None:
         sa.Column("relation", sa.String(), nullable=False),
         sa.Column("at", sa.BigInteger(), nullable=False),
         sa.CheckConstraint(
-            "relation IN ('trigger', 'repeat', 'correlated', 'flood')", name=op.f("ck_wo_alarm_relation")
+            "relation IN ('trigger', 'repeat', 'correlated', 'flood', 'merged')",
+            name=op.f("ck_wo_alarm_relation"),
         ),
         sa.ForeignKeyConstraint(
             ["site", "episode"], ["alarm.site", "alarm.episode"], name=op.f("fk_wo_alarm_alarm")
