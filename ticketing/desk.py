@@ -11,7 +11,7 @@ from typing import Any, Self
 from sqlalchemy import Engine, Table, Update, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from ticketing import auto_open, database, events, outbox, report, tick, timers
+from ticketing import auto_open, database, events, outbox, plans, report, tick, timers
 from ticketing.knowledge import articles, search, suggest
 from ticketing.kpi.board import Kpi, board
 from ticketing.moves import Asked
@@ -29,6 +29,8 @@ from ticketing.records import (
     Delivery,
     Offered,
     Order,
+    Plan,
+    PlanDue,
     RaisedAlarm,
     Suggestion,
 )
@@ -136,6 +138,14 @@ class View(Reading):
         """All figures of [start, end) with their lights, and how they stood in the period before."""
         return board(self, start, end, asset_class=asset_class, imported=imported)
 
+    def plans(self, *, asset: str | None = None) -> list[Plan]:
+        """The plans of preventive work."""
+        return plans.listed(self, asset=asset)
+
+    def plan_dues(self, plan_id: str) -> list[PlanDue]:
+        """Each time the plan fell due, and the order that opened."""
+        return plans.dues(self, plan_id)
+
     def offered(self, number: str) -> list[Offered]:
         """Which articles were offered when the order opened, and what people said of them."""
         return suggest.offered(self, number)
@@ -177,6 +187,11 @@ class Tx(Writing, View):
         """The machine started or stopped; verify windows count running time."""
         tick.serve(self, at)
         timers.machine_runs(self, asset, at, running=running)
+
+    def counter(self, asset: str, name: str, value: int, at: int) -> None:
+        """A counter of the machine (running hours, starts) stands at ``value``: plans may fall due."""
+        tick.serve(self, at)
+        plans.count(self, asset, name, value, at)
 
     def tick(self, now: int) -> list[Decision]:
         """Let happen what fell due by ``now``: alarms held long enough, self-clearing, verifying, closing."""
@@ -229,6 +244,10 @@ class Tx(Writing, View):
     def feedback(self, actor: Actor, number: str, article_id: str, *, at: int, helped: bool) -> None:
         """Say whether an article that was offered on the order helped."""
         suggest.feedback(self, actor, number, article_id, at=at, helped=helped)
+
+    def save_plan(self, actor: Actor, plan: Plan, *, at: int) -> Plan:
+        """A plan of preventive work, new or changed; it opens its orders by itself."""
+        return plans.save(self, actor, plan, at=at)
 
     def sync_assets(self, given: Iterable[Asset]) -> None:
         """Make the register what the site file says. What is no longer there is retired, never deleted."""

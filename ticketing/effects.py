@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import delete, func, select
 
-from ticketing import costs, merging, sla, tasks, timers
+from ticketing import costs, merging, plans, sla, tasks, timers
 from ticketing.moves import Asked
 from ticketing.opening import open_row
 from ticketing.records import DAY, Order
@@ -138,12 +138,16 @@ def _inspect_again(tx: Writing, order: Order, asked: Asked) -> None:
     tx.link(again.number, "reinspects", order.number)
 
 
+def _plan_done(tx: Writing, order: Order, asked: Asked) -> None:
+    plans.completed(tx, order, asked.at)
+
+
 After = Callable[[Writing, Order, Asked], None]
 AFTER: Mapping[str, tuple[After, ...]] = {
     "start": (costs.bypass_if_urgent,),
     "hold": (_judge_the_silent,),
-    "resolve": (_verify, _judge_the_silent, _mute_if_false),
-    "cancel": (_mute_if_false, _link_duplicate),
+    "resolve": (_verify, _judge_the_silent, _mute_if_false, _plan_done),
+    "cancel": (_mute_if_false, _link_duplicate, _plan_done),
     "sign_off": (_inspect_again,),
     "do_task": (tasks.done,),
     "add_cost": (costs.added,),

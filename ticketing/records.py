@@ -273,6 +273,41 @@ class Template:
 
 
 @dataclass(frozen=True, slots=True)
+class Plan:
+    """Preventive work on an asset, every so many ms or every so many counts of one of its counters.
+
+    ``next_due`` is the first due time (or count); the order opens ``lead`` ms (or counts) before. ``basis``:
+    "fixed" keeps the grid, "floating" counts from the last completion. With ``skip_if_open`` nothing opens while
+    the order before is still open; that time counts as missed.
+    """
+
+    id: str
+    asset: str
+    title_zh: str
+    title_en: str
+    next_due: int | None
+    every_ms: int | None = None
+    every_count: int | None = None
+    counter: str | None = None
+    basis: str = "fixed"
+    lead: int = 0
+    priority: int = 3
+    tasks: tuple[Template, ...] = ()
+    skip_if_open: bool = True
+    active: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class PlanDue:
+    """One time that a plan fell due; ``number`` is the order that opened, None where it was skipped."""
+
+    plan: str
+    due: int
+    at: int
+    number: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Cost:
     """What was spent on an order: labour (``minutes``), a part (``part_no``) or somebody's bill; in fen."""
 

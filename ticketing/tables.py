@@ -439,6 +439,55 @@ approval = Table(
     CheckConstraint("decision IN ('pending', 'approved', 'rejected', 'bypassed')", name="decision"),
 )
 
+# Preventive work: the plan, and each time it fell due (without an order: the one before was still open).
+pm_plan = Table(
+    "pm_plan",
+    metadata,
+    key("site"),
+    key("id"),
+    Column("asset", String, nullable=False),
+    Column("title_zh", String, nullable=False),
+    Column("title_en", String, nullable=False),
+    Column("tasks", Text, nullable=False),
+    Column("every_ms", BigInteger),
+    Column("every_count", BigInteger),
+    Column("counter", String),
+    Column("basis", String, nullable=False),
+    Column("lead", BigInteger, nullable=False),
+    Column("priority", Integer, nullable=False),
+    Column("skip_if_open", Boolean, nullable=False),
+    Column("active", Boolean, nullable=False),
+    Column("next_due", BigInteger),
+    to_asset(),
+    CheckConstraint("basis IN ('fixed', 'floating')", name="basis"),
+    CheckConstraint("(every_ms IS NULL) <> (every_count IS NULL)", name="every"),
+    CheckConstraint("(every_count IS NULL) = (counter IS NULL)", name="counter"),
+    Index("pm_plan_by_counter", "site", "asset", "counter"),
+)
+
+pm_due = Table(
+    "pm_due",
+    metadata,
+    key("site"),
+    key("plan"),
+    Column("due", BigInteger, primary_key=True, autoincrement=False),
+    Column("at", BigInteger, nullable=False),
+    Column("number", String),
+    ForeignKeyConstraint(["site", "plan"], ["pm_plan.site", "pm_plan.id"]),
+    to_order(),
+)
+
+counter = Table(
+    "counter",
+    metadata,
+    key("site"),
+    key("asset"),
+    key("name"),
+    Column("value", BigInteger, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    to_asset(),
+)
+
 # A key called a false alarm, per rule: silent until the time, or until severity or rule version change.
 mute = Table(
     "mute",

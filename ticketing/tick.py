@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from sqlalchemy import update
 
-from ticketing import costs, sla, timers
+from ticketing import costs, plans, sla, timers
 from ticketing.auto_open import attach, decide
 from ticketing.moves import Asked
 from ticketing.moving import make_move
@@ -105,6 +105,10 @@ def _take_step(tx: Writing, order: Order, step: str, role: str, at: int) -> Orde
     return make_move(tx, order, Asked("escalate", TIMER, order.version, at, {"step": step}))
 
 
+def _plan(tx: Writing, due: Due) -> None:
+    plans.fall_due(tx, due.subject, due.at)
+
+
 HANDLERS: Mapping[str, Callable[[Writing, Due], None]] = {
     "min_active": _held_long_enough,
     "self_clear": _self_clear,
@@ -114,4 +118,5 @@ HANDLERS: Mapping[str, Callable[[Writing, Due], None]] = {
     "work_ended": _work_ended,
     sla.TIMER_KIND: _escalate,
     "confirm_bypass": _confirm_bypass,
+    plans.TIMER_KIND: _plan,
 }

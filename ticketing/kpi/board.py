@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import select
+from sqlalchemy import and_, func, select
 
 from ticketing.kpi.formulas import FORMULAS, Figure, Window
 from ticketing.kpi.stories import Story, stories
 from ticketing.reading import Reading
-from ticketing.tables import asset, run_log
+from ticketing.tables import asset, pm_due, pm_plan, run_log
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +60,26 @@ def board(
     told = stories(read, start - length, end, imported=imported)
     if asset_class is not None:
         told = [story for story in told if story.asset_class == asset_class]
-    pausing = read.policy.pausing
-    now = Window(start, end, pausing, running_ms(read, start, end, asset_class))
-    then = Window(start - length, start, pausing, running_ms(read, start - length, start, asset_class))
+    now, then = (_window(read, since, since + length, asset_class) for since in (start, start - length))
     return [_kpi(name, told, now, then, goals.get(name)) for name in FORMULAS]
+
+
+def _window(read: Reading, start: int, end: int, asset_class: str | None) -> Window:
+    skipped = select(func.count()).select_from(
+        pm_due.join(pm_plan, and_(pm_plan.c.site == pm_due.c.site, pm_plan.c.id == pm_due.c.plan)).join(
+            asset, and_(asset.c.site == pm_plan.c.site, asset.c.code == pm_plan.c.asset)
+        )
+    )
+    skipped = skipped.where(read.here(pm_due, number=None), pm_due.c.at >= start, pm_due.c.at < end)
+    if asset_class is not None:
+        skipped = skipped.where(asset.c.asset_class == asset_class)
+    return Window(
+        start,
+        end,
+        read.policy.pausing,
+        running_ms(read, start, end, asset_class),
+        read.connection.scalar(skipped) or 0,
+    )
 
 
 def _kpi(name: str, told: Sequence[Story], now: Window, then: Window, goal: Goal | None) -> Kpi:

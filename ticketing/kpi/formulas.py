@@ -19,12 +19,13 @@ PROVISIONAL = 30 * DAY
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """What is looked at: [start, end) in ms, the holds that stop clocks, and how long machines ran."""
+    """What is looked at: [start, end) in ms, the holds that stop clocks, how long machines ran, plans."""
 
     start: int
     end: int
     pausing: tuple[str, ...] = ()
     running_ms: int | None = None
+    plans_skipped: int = 0
 
     def __contains__(self, at: int | None) -> bool:
         return at is not None and self.start <= at < self.end
@@ -150,8 +151,13 @@ def time_in_state(stories: Sequence[Story], window: Window) -> Figure:
 
 
 def planned_in_time(stories: Sequence[Story], window: Window) -> Figure:
-    """PM compliance: preventive orders resolved by their due time ÷ preventive orders due in the window."""
-    return resolved_in_time([story for story in stories if story.order.type == "preventive"], window)
+    """PM compliance: preventive orders resolved by their due time ÷ times that plans fell due in the window.
+
+    A due time at which nothing opened, the order before being open still, counts as missed.
+    """
+    due = resolved_in_time([story for story in stories if story.order.type == "preventive"], window)
+    met = round((due.value or 0) * due.n / 100)
+    return _share(met, due.n + window.plans_skipped)
 
 
 FORMULAS: Mapping[str, Callable[[Sequence[Story], Window], Figure]] = {
