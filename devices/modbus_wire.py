@@ -5,13 +5,17 @@ from __future__ import annotations
 import asyncio
 import struct
 import time
+from collections import deque
 from typing import Protocol
 
 from devices.modbus_frame import Frame
 from devices.modbus_pdu import expected_size, is_reading
 from devices.wire import GLITCH, GarbledError, Opener, QuietWire, SilentError, Wire
 
-_ECHO = 0.1  # seconds in which an answer may come a second time
+_TWICE = 0.1  # seconds in which an answer may come a second time
+_TRAILING = 0.01  # seconds in which a lost answer may follow the one that proves us in step again
+_REPEATABLE = 4  # answers of a unit that are remembered for it
+_FORGOTTEN = 60.0  # seconds after which an answer that never came will not come any more
 _MBAP = struct.Struct(">HHHB")  # transaction, protocol 0, bytes that follow, unit
 
 
@@ -112,37 +116,54 @@ class SharedWire(QuietWire):
         self._unit_id = 0
         self._code = 0
         self._size = 0
-        self._before = (b"", b"", 0.0)  # the last question, its answer, and when
+        self._before: dict[int, deque[tuple[bytes, float]]] = {}  # unit: its last answers, and when
+        self._known: dict[bytes, bytes] = {}  # each question's last answer
+        self._lost: dict[int, dict[int, float]] = {}  # unit: sizes of answers that never came, and since when
 
     async def ask(self, unit_id: int, pdu: bytes, within: float, pause: float = 0.0) -> bytes:
         """See ModbusWire. ``within`` counts from the end of the question, whatever the baud rate.
 
-        An answer that equals the one just before it may be that one again, so it is asked for once more.
+        What tells answers apart is their size. So after a failure the unit is first asked for another size; and
+        an answer that equals one just before it, and not this question's own last one, may be that one again:
+        it counts as lost and is asked for anew.
         """
         refuse_writing(pdu)
-        question = self._framing.wrap(unit_id, pdu)
-        characters = self._framing.characters(len(pdu)) + self._framing.characters(expected_size(pdu))
-        within += characters * self._char
-        asked, answered, when = self._before
-        answer = await self._answered(unit_id, pdu, question, within, pause)
-        if answer == answered and question != asked and self.sent_at - when < _ECHO:
+        question = bytes((unit_id,)) + pdu
+        answer = await self._surely(unit_id, pdu, within, pause)
+        before = self._before.setdefault(unit_id, deque(maxlen=_REPEATABLE))
+        twice = any(answer == old and self.sent_at - when < _TWICE for old, when in before)
+        if twice and len(answer) > 2 and self._known.get(question) != answer:  # refusals are all alike
             self.counts["doubtful"] += 1
-            answer = await self._answered(unit_id, pdu, question, within, max(pause, _ECHO / 10))
-        self._before = (question, answer, time.monotonic())
+            self._miss(unit_id)
+            answer = await self._surely(unit_id, pdu, within, max(pause, _TRAILING))
+        before.append((answer, time.monotonic()))
+        self._known[question] = answer
         return answer
 
-    async def _answered(
-        self, unit_id: int, pdu: bytes, question: bytes, within: float, pause: float
-    ) -> bytes:
+    async def _surely(self, unit_id: int, pdu: bytes, within: float, pause: float) -> bytes:
+        if (lost := self._lost.get(unit_id)) and (other := _distinct(pdu, _recent(lost))):
+            await self._answered(unit_id, other, within, pause)
+            pause = max(pause, _TRAILING)
+        return await self._answered(unit_id, pdu, within, pause)
+
+    def _miss(self, unit_id: int) -> None:
+        self._lost.setdefault(unit_id, {})[self._size] = time.monotonic()
+
+    async def _answered(self, unit_id: int, pdu: bytes, within: float, pause: float) -> bytes:
         self._unit_id, self._code, self._size = unit_id, pdu[0], expected_size(pdu)
+        characters = self._framing.characters(len(pdu)) + self._framing.characters(self._size)
+        question = self._framing.wrap(unit_id, pdu)
         try:
-            return await self._converse(question, within, pause)
-        except SilentError:
-            if not self._buffer:
-                raise
-            self.counts["garbled"] += 1
-            heard = f"{len(self._buffer)} bytes that are no answer ({bytes(self._buffer[:8]).hex(' ')})"
-            raise GarbledError(f"{heard}: noise, or baud rate or parity wrong") from None
+            answer = await self._converse(question, within + characters * self._char, pause)
+        except BaseException as error:  # cancelled too: the answer is still under way
+            self._miss(unit_id)
+            if isinstance(error, SilentError) and self._buffer:
+                self.counts["garbled"] += 1
+                heard = f"{len(self._buffer)} bytes that are no answer ({bytes(self._buffer[:8]).hex(' ')})"
+                raise GarbledError(f"{heard}: noise, or baud rate or parity wrong") from None
+            raise
+        self._lost.pop(unit_id, None)
+        return answer
 
     def data_received(self, data: bytes) -> None:
         """Collect the answer."""
@@ -178,3 +199,24 @@ def refuse_writing(pdu: bytes) -> None:
     """Raises NotReadingError for every function but 1 to 4 and 43/14."""
     if not is_reading(pdu):
         raise NotReadingError(f"function code {pdu[0] if pdu else None} is not for reading; nothing was sent")
+
+
+def _recent(lost: dict[int, float]) -> set[int]:
+    now = time.monotonic()
+    return {size for size, since in lost.items() if now - since < _FORGOTTEN}
+
+
+def _distinct(pdu: bytes, sizes: set[int]) -> bytes | None:
+    """The question ``pdu`` for fewer or a few more addresses, with an answer of none of ``sizes`` nor its own.
+
+    None if ``pdu`` cannot be mistaken itself, or nothing suits.
+    """
+    if pdu[0] > 4 or expected_size(pdu) not in sizes:
+        return None
+    count = int.from_bytes(pdu[3:5])
+    step = 8 if pdu[0] < 3 else 1
+    for other in (*range(count - step, 0, -step), *range(count + step, min(125, count + 8 * step) + 1, step)):
+        candidate: bytes = pdu[:3] + other.to_bytes(2)
+        if expected_size(candidate) not in sizes | {expected_size(pdu)}:
+            return candidate
+    return None

@@ -98,10 +98,11 @@ class SerialTransport(asyncio.Transport):
         if not pending:
             self._send()
 
-    def flush_input(self) -> None:
-        """Forget what has arrived and was not read yet."""
+    def pending(self) -> bool:
+        """Has something arrived that was not read yet?"""
         with contextlib.suppress(*_PORT_ERRORS):
-            self._port.reset_input_buffer()
+            return bool(self._port.in_waiting)
+        return False  # a port that is gone says so when it is read
 
     def is_closing(self) -> bool:
         """Is it closed?"""

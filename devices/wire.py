@@ -135,9 +135,10 @@ class QuietWire(Wire):
     async def _converse(self, question: bytes, within: float, pause: float) -> bytes:
         """One question and its answer, after at least ``pause`` seconds of silence."""
         await self._silence(max(self._gap, pause))
+        while self._pending():  # somebody began to talk just now: let it be heard, and wait again
+            await asyncio.sleep(0.001)
+            await self._silence(max(self._gap, pause))
         self._forget()
-        if flush := getattr(self._transport, "flush_input", None):
-            flush()
         try:
             return await self._exchange(question, within)
         except BaseException:  # cancelled too: the answer is still under way
@@ -153,6 +154,10 @@ class QuietWire(Wire):
         if len(data) > GLITCH:  # a second master, or an answer sent twice
             self._isolate()
         return False
+
+    def _pending(self) -> bool:
+        look: Callable[[], bool] | None = getattr(self._transport, "pending", None)
+        return look is not None and look()
 
     def _forget(self) -> None:
         """Throw away what has arrived."""

@@ -135,6 +135,7 @@ class RtuBus(Pty):
         self.dead: set[int] = set()
         self.forbidden: set[int] = set()
         self.char = 0.0
+        self.hold = register
         self.meddle: Callable[[bytes], list[tuple[float, bytes]]] = lambda answer: [(0.0, answer)]
         self.requests: list[tuple[float, int, int, int, int]] = []  # time, unit, code, start, count
         self._heard = bytearray()
@@ -155,7 +156,7 @@ class RtuBus(Pty):
         if self.forbidden.intersection(range(start, start + count)):
             body = bytes((unit_id, code | 0x80, 2))
         else:
-            numbers = [register(unit_id, address) for address in range(start, start + count)]
+            numbers = [self.hold(unit_id, address) for address in range(start, start + count)]
             body = struct.pack(f">BBB{count}H", unit_id, code, 2 * count, *numbers)
         answer = body + crc16(body).to_bytes(2, "little")
         wire_time = self.char * (8 + len(answer))

@@ -16,7 +16,7 @@ import pytest
 
 from devices.batch import Reason, bad
 from devices.kinds import KINDS, open_sources
-from devices.modbus_frame import AsciiFraming, crc16
+from devices.modbus_frame import AsciiFraming, RtuFraming
 from devices.source import Source
 
 pytestmark = pytest.mark.anyio
@@ -24,17 +24,24 @@ LOST = bad(Reason.COMM_LOST)
 TIMEOUT = 0.1
 
 
+def registers(pdu: bytes, number: int) -> bytes:
+    """As many registers as the question wants, each with ``number``."""
+    count = int.from_bytes(pdu[3:5])
+    return struct.pack(f">BB{count}H", pdu[0], 2 * count, *[number] * count)
+
+
 def mbap(question: bytes, number: int) -> bytes:
-    return question[:4] + struct.pack(">HBBBH", 5, question[6], 3, 2, number)
+    pdu = registers(question[7:], number)
+    return question[:4] + struct.pack(">HB", len(pdu) + 1, question[6]) + pdu
 
 
 def rtu(question: bytes, number: int) -> bytes:
-    body = struct.pack(">BBBH", question[0], 3, 2, number)
-    return body + struct.pack("<H", crc16(body))
+    return RtuFraming().wrap(question[0], registers(question[1:], number))
 
 
 def ascii_frame(question: bytes, number: int) -> bytes:
-    return AsciiFraming().wrap(int(question[1:3], 16), struct.pack(">BBH", 3, 2, number))
+    pdu = bytes.fromhex(question[3:-4].decode())
+    return AsciiFraming().wrap(int(question[1:3], 16), registers(pdu, number))
 
 
 def text(question: bytes, number: int) -> bytes:

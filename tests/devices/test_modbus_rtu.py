@@ -72,6 +72,41 @@ async def test_a_late_answer_is_never_taken_for_the_next(bus: Any, inbox: Any, r
     assert source.status().counts["strangers"] == 1
 
 
+async def test_a_unit_slower_than_its_timeout_is_lost_and_never_a_step_behind(
+    bus: Any, inbox: Any, running: Any
+) -> None:
+    source = a_line(bus.path, {"u1": {"unit_id": 1, "points": holding("a", 20) | holding("a", 3000)}})
+    async with running(source, inbox):
+        await inbox.wait(3)
+        bus.meddle = lambda answer: [(0.13, answer)]  # beyond timeout and quarantine
+        await inbox.until(lambda _: source.status().devices[0].state == "parked")
+        bus.meddle = lambda answer: [(0.0, answer)]
+        await inbox.until(lambda batches: batches[-1].quality[0] == 0)
+    good = [batch.values.tolist() for batch in inbox.batches if batch.quality[0] == 0]
+    assert good == [[held(1, 20), held(1, 3000), 1.0]] * len(good)
+
+
+async def test_an_answer_sent_twice_is_taken_once(bus: Any, inbox: Any, running: Any) -> None:
+    bus.meddle = lambda answer: [(0.0, answer), (0.003, answer)]
+    points = holding("a", 20) | holding("a", 1000) | holding("a", 3000)
+    async with running(a_line(bus.path, {"u1": {"unit_id": 1, "points": points}}), inbox):
+        await inbox.wait(8)
+    good = [batch.values.tolist() for batch in inbox.batches if batch.quality[0] == 0]
+    assert len(good) > 1
+    assert good == [[held(1, 20), held(1, 1000), held(1, 3000), 1.0]] * len(good)
+
+
+async def test_blocks_that_hold_the_same_are_read_without_fuss(bus: Any, inbox: Any, running: Any) -> None:
+    bus.hold = lambda *_: 0
+    points = holding("a", 20) | holding("a", 1000) | holding("a", 3000)
+    source = a_line(bus.path, {"u1": {"unit_id": 1, "points": points}})
+    async with running(source, inbox):
+        await inbox.wait(10)
+        assert source.status().counts.get("quarantines", 0) == 0
+        assert source.status().counts["doubtful"] == 2  # once per block, and then it is known
+    assert not any(batch.quality.any() for batch in inbox.batches)
+
+
 async def test_odd_bytes_before_an_answer_are_passed_over(bus: Any, inbox: Any, running: Any) -> None:
     bus.meddle = lambda answer: [(0.0, b"\x00\xff" + answer[:3]), (0.005, answer[3:])]
     source = a_line(bus.path, {"u1": {"unit_id": 1, "points": holding("a", 1)}})
@@ -138,14 +173,18 @@ async def test_a_wrong_port_is_one_clear_line(
         str(tmp_path / "none"): "no serial port at",
         str(tmp_path / "file"): "is not a serial port",
     }
-    async with running(a_line(bus.path, points), type(inbox)()):
+    first = type(inbox)()
+    async with running(a_line(bus.path, points), first):
+        await first.wait(1)
         for path, words in wanted.items():
             caplog.clear()
             source = a_line(path, points)
             async with running(source, inbox):
                 await inbox.wait(len(inbox.batches) + 20)
                 assert words in source.status().detail
-            assert [words in record.message for record in caplog.records] == [True]
+            down = [message for message in caplog.messages if "is down" in message]
+            assert len(down) == 1
+            assert words in down[0]
 
 
 async def test_silence_is_kept_before_each_request(bus: Any, inbox: Any, running: Any) -> None:
