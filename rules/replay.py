@@ -16,7 +16,7 @@ from rules.episode import State, Timer, step
 from rules.rule import Bound, Program, RuleError
 from rules.transition import Transition, report
 from rules.watch import Watch, steady, watch
-from rules.windows import Ring, Window
+from rules.windows import Window, history
 
 Times = NDArray[np.int64]
 Values = NDArray[np.float64]
@@ -31,11 +31,14 @@ def rows(bound: Bound, series: Sequence[tuple[Times, Values]]) -> tuple[Times, V
     An input keeps its last value for the rule's ``max_gap``. Returns (n,) and (n, inputs and windows). A rule that
     asks ``stale`` is judged by the clock and not by samples alone: RuleError, play it through a panel that ticks.
     """
-    moments = np.unique(np.concatenate([times for times, _ in series]))
+    moments = _merged([times for times, _ in series])
     signals = dict(zip(bound.inputs, series, strict=True))
     every = [*series, *(_over(window, *signals[window.signal]) for window in bound.windows)]
     columns = np.full((moments.size, len(every)), math.nan)
     for column, (times, values) in zip(columns.T, every, strict=True):
+        if np.array_equal(times, moments):
+            column[:] = values
+            continue
         place = np.searchsorted(times, moments, side="right") - 1
         known = place >= 0
         known[known] = moments[known] - times[place[known]] <= bound.program.max_gap
@@ -43,11 +46,20 @@ def rows(bound: Bound, series: Sequence[tuple[Times, Values]]) -> tuple[Times, V
     return moments, columns
 
 
+def _merged(series: Sequence[Times]) -> Times:
+    """All times once, in order."""
+    first = series[0]
+    if all(np.array_equal(first, times) for times in series[1:]):
+        return first
+    every = np.sort(np.concatenate(series), kind="stable")  # merges what is in order already
+    return every[np.concatenate(([True], np.diff(every) > 0))] if every.size else every
+
+
 def _over(window: Window, times: Times, values: Values) -> tuple[Times, Values]:
     """The window after each sample of its signal."""
     if window.function == "age":
         raise RuleError("a rule that asks stale() is judged by the clock; play it through a panel that ticks")
-    return times, Ring([window]).run(times, values)
+    return times, history(window, times, values)
 
 
 def replay(

@@ -85,10 +85,12 @@ class Rule:
     id: str
     settings: RuleSettings
     hash: str = field(init=False)
+    _reads_span: bool = field(init=False, repr=False)
     _programs: dict[str, Program] = field(init=False, default_factory=dict, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "hash", self.settings.content_hash)
+        object.__setattr__(self, "_reads_span", self.settings.reads_span)
 
     def missing(self, quantities: Spans) -> list[str]:
         """Quantities that the rule reads and an asset with ``quantities`` does not have."""
@@ -110,12 +112,10 @@ class Rule:
         if unknown := sorted(overrides.keys() - self.settings.params.keys()):
             known = ", ".join(self.settings.params) or "none"
             raise RuleError(f"rule {self.id} has no parameter {unknown[0]}; it has: {known}")
-        if not overrides and not self.settings.reads_span and "" in self._programs:
+        if not overrides and not self._reads_span and "" in self._programs:
             return self._programs[""]
         params = self._filled(overrides)
-        used = (
-            {name: spans[name] for name in self.settings.signals.values()} if self.settings.reads_span else {}
-        )
+        used = {name: spans[name] for name in self.settings.signals.values()} if self._reads_span else {}
         content = json.dumps([self.hash, params, used], sort_keys=True)
         key = content if overrides or used else ""
         if key not in self._programs:

@@ -8,9 +8,10 @@ it is the newest the value is unknown.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,10 +19,12 @@ from numpy.typing import NDArray
 from rules.condition import Band
 
 PARTS = 60
+_PART = np.arange(PARTS)
 NEVER = -(2**62)  # far enough back that no time minus it overflows
 SILENCE = 60_000_000_000
 Floats = NDArray[np.float64]
 Rows = NDArray[np.intp]
+Times = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +41,8 @@ class Window:
     band: Band | None = None
 
 
-_EMPTY = {"n": 0.0, "total": 0.0, "squares": 0.0, "low": np.inf, "high": -np.inf, "lag": 0.0}
-
-
 class Ring:
-    """One function over one length for many signals: ``fields`` hold (rows, PARTS) sums of what each sixtieth saw."""
+    """One function over one length for many signals; ``fields`` (rows, PARTS) hold what each sixtieth has seen."""
 
     def __init__(self, windows: Sequence[Window]) -> None:
         self.windows = list(windows)
@@ -51,86 +51,83 @@ class Ring:
         self.function = FUNCTIONS[one.function]
         self.width = max(1, one.length // PARTS)
         rows = len(self.windows)
-        self.fields = {name: np.full((rows, PARTS), _EMPTY[name]) for name in self.function.fields}
+        self.fields = {name: np.full((rows, PARTS), empty) for name, empty in self.function.empty.items()}
         self.part = np.zeros(rows, np.int64)
         self.begun = np.full(rows, NEVER, np.int64)
         self.last = np.full(rows, NEVER, np.int64)
-        self.kept = np.full(
-            rows, np.nan
-        )  # the first value since a gap, or the last one, as the function needs
+        self.before = np.full(rows, np.nan)
         bands = [window.band or Band(-np.inf, np.inf) for window in self.windows]
-        self.low = np.array([band.low for band in bands])
-        self.high = np.array([band.high for band in bands])
-        self.outside = np.array([band.outside for band in bands], np.bool_)
+        self._low = np.array([band.low for band in bands])
+        self._high = np.array([band.high for band in bands])
+        self._outside = np.array([band.outside for band in bands], np.bool_)
 
-    def push(self, rows: Rows, time: int, x: Floats) -> Floats:
+    def push(self, rows: Rows, time: int | Times, x: Floats) -> Floats:
         """Take a sample at ``time`` (UTC ns) of each of ``rows``; the value of each window, NaN where unknown."""
         out = np.full(x.shape, np.nan)
         good = np.isfinite(x)
         if not good.any():
             return out
         rows, x = rows[good], x[good]
-        part = time // self.width
-        self._advance(rows, time, part)
+        times = np.broadcast_to(np.asarray(time, np.int64), good.shape)[good]
+        self._advance(rows, times)
         with np.errstate(all="ignore"):
-            y = self.function.prepare(self, rows, x)
-            self._add(rows, part, (time - part * self.width) / 1e9, y)
-            value = self.function.result(self, rows)
-        self.last[rows] = time
-        out[good] = np.where(time - self.begun[rows] >= self.length - self.width, value, np.nan)
+            self._add(rows, times, x)
+            parts = {name: field[rows] for name, field in self.fields.items()}
+            value = self.function.result(parts, self._age(rows))
+        self.last[rows] = times
+        out[good] = np.where(times - self.begun[rows] >= self.length - self.width, value, np.nan)
         return out
 
-    def run(self, times: NDArray[np.int64], x: Floats) -> Floats:
-        """The only window after each sample of a whole series, as ``push`` would say one by one."""
-        row = np.zeros(1, np.intp)
-        return np.array([self.push(row, time, x[i : i + 1])[0] for i, time in enumerate(times.tolist())])
-
-    def _advance(self, rows: Rows, time: int, part: int) -> None:
+    def _advance(self, rows: Rows, times: Times) -> None:
         """Empty the sixtieths that have passed, and all of them after a gap."""
-        torn = rows[time - self.last[rows] > self.max_gap]
-        if torn.size:
-            self.begun[torn] = time
-            self.kept[torn] = np.nan
+        part = times // self.width
+        torn = times - self.last[rows] > self.max_gap
+        if torn.any():
+            self.begun[rows[torn]] = times[torn]
+            self.before[rows[torn]] = np.nan
+            self.part[rows[torn]] = part[torn] - PARTS
+        passed = np.minimum(part - self.part[rows], PARTS)
+        for back in range(int(passed.max())):
+            late = passed > back
             for name, field in self.fields.items():
-                field[torn] = _EMPTY[name]
-            self.part[torn] = part
-        passed = part - self.part[rows]
-        for back in range(min(int(passed.max()), PARTS)):
-            late = rows[passed > back]
-            for name, field in self.fields.items():
-                field[late, (part - back) % PARTS] = _EMPTY[name]
+                field[rows[late], (part[late] - back) % PARTS] = self.function.empty[name]
         self.part[rows] = part
 
-    def _add(self, rows: Rows, part: int, lag: float, y: Floats) -> None:
+    def _add(self, rows: Rows, times: Times, x: Floats) -> None:
+        y = x
+        if self.function.of == "gain":
+            y, self.before[rows] = _gain(self.before[rows], x), x
+        elif self.function.of == "hit":
+            inside = (x >= self._low[rows]) & (x <= self._high[rows])
+            y = (inside != self._outside[rows]).astype(np.float64)
+        part = self.part[rows]
         at = (rows, part % PARTS)
+        old = {name: field[at] for name, field in self.fields.items()}
+        new = self.function.add(old, y, (times - part * self.width) / 1e9)
         for name, field in self.fields.items():
-            field[at] = _ADD[name](field[at], y, lag)
+            field[at] = new[name]
 
-    def oldest_first(self, name: str, rows: Rows) -> Floats:
-        """The field of rows that stand at the same part, from the oldest sixtieth to the running one."""
-        order = (int(self.part[rows[0]]) + 1 + np.arange(PARTS)) % PARTS
-        found: Floats = self.fields[name][np.ix_(rows, order)]
-        return found
-
-    def total(self, name: str, rows: Rows) -> Floats:
-        """The field's sum over the window."""
-        found: Floats = self.fields[name][rows].sum(axis=1)
-        return found
+    def _age(self, rows: Rows) -> Floats:
+        """How many s before the running sixtieth each of the others began."""
+        age: Floats = np.multiply(
+            (self.part[rows][:, None] - _PART) % PARTS, self.width / 1e9, dtype=np.float64
+        )
+        return age
 
     def memory(self, row: int) -> Any:
         """All of one window that a restart needs."""
-        return {
-            "at": [int(self.part[row]), int(self.begun[row]), int(self.last[row])],
-            "kept": float(self.kept[row]),
-            "fields": {name: field[row].tolist() for name, field in self.fields.items()},
-        }
+        times = [int(self.part[row]), int(self.begun[row]), int(self.last[row])]
+        return [
+            times,
+            float(self.before[row]),
+            {name: field[row].tolist() for name, field in self.fields.items()},
+        ]
 
     def recall(self, row: int, memory: Any) -> None:
         """Go on from what ``memory`` returned."""
-        self.part[row], self.begun[row], self.last[row] = memory["at"]
-        self.kept[row] = memory["kept"]
+        (self.part[row], self.begun[row], self.last[row]), self.before[row], fields = memory
         for name, field in self.fields.items():
-            field[row] = memory["fields"][name]
+            field[row] = fields[name]
 
 
 class Ages:
@@ -174,118 +171,165 @@ class Ages:
         self._good[row] = memory
 
 
-Memory = Ring | Ages
-
-_ADD: dict[str, Callable[[Floats, Floats, float], Floats]] = {
-    "n": lambda field, _y, _lag: field + 1,
-    "total": lambda field, y, _lag: field + y,
-    "squares": lambda field, y, _lag: field + y * y,
-    "low": lambda field, y, _lag: np.minimum(field, y),
-    "high": lambda field, y, _lag: np.maximum(field, y),
-    "lag": lambda field, _y, lag: field + lag,
-}
-
-# -------------------------------------------------------------------------------------- what is counted
+Memory: TypeAlias = Ring | Ages
 
 
-def _as_is(_ring: Ring, _rows: Rows, x: Floats) -> Floats:
-    return x
+def history(window: Window, times: Times, x: Floats, stretches: int | None = None) -> Floats:
+    """The window after each sample of a recorded series, as ``push`` says one by one.
+
+    The series is cut into stretches that run side by side, each begun early enough that its window holds all
+    that it should where the stretch begins.
+    """
+    out = np.full(x.shape, np.nan)
+    good = np.isfinite(x)
+    if good.any():
+        out[good] = _side_by_side(window, times[good], x[good], stretches)
+    return out
 
 
-def _from_first(ring: Ring, rows: Rows, x: Floats) -> Floats:
-    """Relative to the first value since a gap, so that squares do not drown a small spread."""
-    ring.kept[rows] = np.where(np.isnan(ring.kept[rows]), x, ring.kept[rows])
-    shifted: Floats = x - ring.kept[rows]
-    return shifted
+def _side_by_side(window: Window, times: Times, x: Floats, stretches: int | None) -> Floats:
+    count = min(stretches or _best_cut(window, times), times.size)
+    ring = Ring([window] * count)
+    first = np.arange(count) * times.size // count
+    end = np.append(first[1:], times.size)
+    begin = np.searchsorted(times, (times[first] // ring.width - (PARTS - 1)) * ring.width)
+    torn = np.concatenate(([True], np.diff(times) > window.max_gap))
+    begun = times[np.maximum.accumulate(np.where(torn, np.arange(times.size), 0))]
+    inner = begin > 0
+    ring.last[inner], ring.before[inner] = times[begin[inner] - 1], x[begin[inner] - 1]
+    ring.begun, ring.part = begun[begin], times[begin] // ring.width
+    out = np.full(x.shape, np.nan)
+    for step in range(int((end - begin).max())):
+        rows = np.flatnonzero(begin + step < end)
+        at = begin[rows] + step
+        values = ring.push(rows, times[at], x[at])
+        counts = at >= first[rows]
+        out[at[counts]] = values[counts]
+    return out
 
 
-def _gain(ring: Ring, rows: Rows, x: Floats) -> Floats:
+def _best_cut(window: Window, times: Times) -> int:
+    """How many stretches: the more, the fewer steps, but each repeats a window's worth of samples."""
+    span = max(int(times[-1] - times[0]), 1)
+    repeated = 1 + times.size * min(1.0, window.length / span)
+    return int(min(max(1.0, math.sqrt(60 * times.size / repeated)), 4096))
+
+
+# -------------------------------------------------------------------------------------- what a sixtieth keeps
+
+Parts = Mapping[str, Floats]
+
+
+def _gain(before: Floats, x: Floats) -> Floats:
     """What a counter has gained; one that goes back was reset and has gained its value since."""
-    before = ring.kept[rows]
-    ring.kept[rows] = x
     gained: Floats = np.where(np.isnan(before), 0.0, np.where(x < before, x, x - before))
     return gained
 
 
-def _hit(ring: Ring, rows: Rows, x: Floats) -> Floats:
-    inside = (x >= ring.low[rows]) & (x <= ring.high[rows])
-    hit: Floats = (inside != ring.outside[rows]).astype(np.float64)
-    return hit
+def _add_sum(old: Parts, y: Floats, _lag: Floats) -> Parts:
+    return {"n": old["n"] + 1, "total": old["total"] + y}
+
+
+def _add_squares(old: Parts, y: Floats, _lag: Floats) -> Parts:
+    return {"n": old["n"] + 1, "total": old["total"] + y * y}
+
+
+def _add_extremes(old: Parts, y: Floats, _lag: Floats) -> Parts:
+    return {"low": np.minimum(old["low"], y), "high": np.maximum(old["high"], y)}
+
+
+def _add_moments(old: Parts, y: Floats, lag: Floats) -> Parts:
+    """Mean and squared deviations as they come (Welford 1962): a small spread on a large value is not drowned."""
+    n = old["n"] + 1
+    mean = old["mean"] + (y - old["mean"]) / n
+    return {"n": n, "mean": mean, "m2": old["m2"] + (y - old["mean"]) * (y - mean), "lag": old["lag"] + lag}
 
 
 # -------------------------------------------------------------------------------------- what comes out
 
 
-def _mean(ring: Ring, rows: Rows) -> Floats:
-    return ring.total("total", rows) / ring.total("n", rows)
-
-
-def _rms(ring: Ring, rows: Rows) -> Floats:
-    found: Floats = np.sqrt(ring.total("squares", rows) / ring.total("n", rows))
+def _mean(parts: Parts, _age: Floats) -> Floats:
+    found: Floats = parts["total"].sum(axis=1) / parts["n"].sum(axis=1)
     return found
 
 
-def _std(ring: Ring, rows: Rows) -> Floats:
-    n = ring.total("n", rows)
-    mean = ring.total("total", rows) / n
-    found: Floats = np.sqrt(np.maximum(ring.total("squares", rows) / n - mean * mean, 0.0))
+def _rms(parts: Parts, age: Floats) -> Floats:
+    found: Floats = np.sqrt(_mean(parts, age))
     return found
 
 
-def _low(ring: Ring, rows: Rows) -> Floats:
-    found: Floats = ring.fields["low"][rows].min(axis=1)
+def _count(parts: Parts, _age: Floats) -> Floats:
+    found: Floats = parts["n"].sum(axis=1)
     return found
 
 
-def _high(ring: Ring, rows: Rows) -> Floats:
-    found: Floats = ring.fields["high"][rows].max(axis=1)
+def _total(parts: Parts, _age: Floats) -> Floats:
+    found: Floats = parts["total"].sum(axis=1)
     return found
 
 
-def _spread(ring: Ring, rows: Rows) -> Floats:
-    return _high(ring, rows) - _low(ring, rows)
+def _low(parts: Parts, _age: Floats) -> Floats:
+    found: Floats = parts["low"].min(axis=1)
+    return found
 
 
-def _count(ring: Ring, rows: Rows) -> Floats:
-    return ring.total("n", rows)
+def _high(parts: Parts, _age: Floats) -> Floats:
+    found: Floats = parts["high"].max(axis=1)
+    return found
 
 
-def _sum(ring: Ring, rows: Rows) -> Floats:
-    return ring.total("total", rows)
+def _spread(parts: Parts, age: Floats) -> Floats:
+    return _high(parts, age) - _low(parts, age)
 
 
-def _rate(ring: Ring, rows: Rows) -> Floats:
+def _std(parts: Parts, _age: Floats) -> Floats:
+    """Of all samples: the squares within the sixtieths and those between their means (Chan 1979)."""
+    n = parts["n"]
+    every = n.sum(axis=1, keepdims=True)
+    mean = (n * parts["mean"]).sum(axis=1, keepdims=True) / every
+    between = n * (parts["mean"] - mean) ** 2
+    found: Floats = np.sqrt((parts["m2"] + between).sum(axis=1) / every[:, 0])
+    return found
+
+
+def _rate(parts: Parts, age: Floats) -> Floats:
     """Least squares through the mean of each sixtieth, weighted by its samples, per second."""
-    n = ring.oldest_first("n", rows)
-    seen = np.where(n > 0, n, np.nan)
-    t = (np.arange(PARTS) - (PARTS - 1)) * (ring.width / 1e9) + ring.oldest_first("lag", rows) / seen
-    x = ring.oldest_first("total", rows) / seen
-    weight = n / n.sum(axis=1, keepdims=True)
-    t = t - np.nansum(weight * t, axis=1, keepdims=True)
-    x = x - np.nansum(weight * x, axis=1, keepdims=True)
-    found: Floats = np.nansum(weight * t * x, axis=1) / np.nansum(weight * t * t, axis=1)
+    weight = parts["n"] / parts["n"].sum(axis=1, keepdims=True)
+    t = parts["lag"] / np.maximum(parts["n"], 1) - age
+    t = t - (weight * t).sum(axis=1, keepdims=True)
+    x = parts["mean"] - (weight * parts["mean"]).sum(axis=1, keepdims=True)
+    found: Floats = (weight * t * x).sum(axis=1) / (weight * t * t).sum(axis=1)
     return found
 
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """How a window is kept and what comes out of it; ``same_unit``: in the unit of the signal."""
+    """What a sixtieth keeps (``empty``), how a sample is added, and what comes out of sixty of them.
 
-    fields: tuple[str, ...]
-    prepare: Callable[[Ring, Rows, Floats], Floats]
-    result: Callable[[Ring, Rows], Floats]
+    ``add`` takes the running sixtieth's fields, the sample and its time within it in s; ``result`` all fields
+    (rows, PARTS) and how many s ago each sixtieth began before the running one. ``of`` says what is counted.
+    """
+
+    empty: Mapping[str, float]
+    add: Callable[[Parts, Floats, Floats], Parts]
+    result: Callable[[Parts, Floats], Floats]
+    of: Literal["value", "hit", "gain"] = "value"
     same_unit: bool = True
 
 
+_SUM = {"n": 0.0, "total": 0.0}
+_EXTREMES = {"low": np.inf, "high": -np.inf}
+_MOMENTS = {"n": 0.0, "mean": 0.0, "m2": 0.0, "lag": 0.0}
+
 FUNCTIONS = {
-    "mean": Function(("n", "total"), _as_is, _mean),
-    "rms": Function(("n", "squares"), _as_is, _rms),
-    "std": Function(("n", "total", "squares"), _from_first, _std),
-    "min": Function(("low",), _as_is, _low),
-    "max": Function(("high",), _as_is, _high),
-    "spread": Function(("low", "high"), _as_is, _spread),
-    "count": Function(("n",), _as_is, _count, same_unit=False),
-    "rate": Function(("n", "total", "lag"), _from_first, _rate, same_unit=False),
-    "increase": Function(("total",), _gain, _sum, same_unit=False),
-    "share": Function(("n", "total"), _hit, _mean, same_unit=False),
+    "mean": Function(_SUM, _add_sum, _mean),
+    "rms": Function(_SUM, _add_squares, _rms),
+    "std": Function(_MOMENTS, _add_moments, _std),
+    "min": Function(_EXTREMES, _add_extremes, _low),
+    "max": Function(_EXTREMES, _add_extremes, _high),
+    "spread": Function(_EXTREMES, _add_extremes, _spread),
+    "count": Function(_SUM, _add_sum, _count, same_unit=False),
+    "rate": Function(_MOMENTS, _add_moments, _rate, same_unit=False),
+    "increase": Function(_SUM, _add_sum, _total, of="gain", same_unit=False),
+    "share": Function(_SUM, _add_sum, _mean, of="hit", same_unit=False),
 }

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rules.condition import Band
-from rules.windows import FUNCTIONS, PARTS, SILENCE, Ages, Ring, Window
+from rules.windows import FUNCTIONS, PARTS, SILENCE, Ages, Ring, Window, history
 
 SECOND = 1_000_000_000
 LENGTH = 60 * SECOND  # a sixtieth is a second
@@ -96,6 +96,28 @@ def test_many_rows_are_as_one() -> None:
                 for i, row in enumerate(rows.tolist())
             ]
             np.testing.assert_array_equal(together, alone)
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+@settings(max_examples=30, deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([0.3, 1, 1, 1, 2, 5, 6, 90]), st.one_of(st.floats(-9, 9), st.just(math.nan))
+        ),
+        min_size=1,
+        max_size=300,
+    ),
+    st.integers(1, 9),
+)
+def test_history_is_what_was_said_sample_by_sample(
+    function: str, steps: list[tuple[float, float]], stretches: int
+) -> None:
+    times = np.cumsum([int(step * SECOND) for step, _ in steps])
+    x = np.array([value for _, value in steps])
+    ring, row = Ring([window(function)]), np.array([0])
+    wanted = [ring.push(row, time, x[i : i + 1]).item() for i, time in enumerate(times.tolist())]
+    np.testing.assert_array_equal(history(window(function), times, x, stretches), wanted)
 
 
 def test_a_gap_starts_a_window_anew_and_a_bad_sample_makes_it_unknown() -> None:
