@@ -11,7 +11,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from ticketing.errors import SchemaError
 
-REVISION = "0007"  # the newest file in migrations/versions; a test holds the two together
+REVISION = "0008"  # the newest file in migrations/versions; a test holds the two together
 
 try:
     import pysqlite3.dbapi2 as _sqlite
@@ -50,7 +50,15 @@ def _tune(connection: object, _entry: ConnectionPoolEntry) -> None:
 
 def _begin(connection: Connection) -> None:
     writing = connection.get_execution_options().get("writing", False)
+    connection.exec_driver_sql(f"PRAGMA query_only = {'OFF' if writing else 'ON'}")
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
+
+
+def for_reading(engine: Engine) -> Engine:
+    """The same connections, for transactions that see one moment and change nothing."""
+    if engine.dialect.name == "postgresql":
+        return engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+    return engine  # SQLite: every transaction sees one moment; _begin forbids writing
 
 
 def migrate(engine: Engine) -> None:

@@ -48,6 +48,7 @@ class Desk:
         self.policy = policy
         self._version = versioned(policy)
         self._engine = engine
+        self._reading = database.for_reading(engine)
         self._writing = engine.execution_options(writing=True)
 
     @classmethod
@@ -82,7 +83,7 @@ class Desk:
     @contextmanager
     def read(self) -> Iterator[View]:
         """A consistent view that blocks nobody."""
-        with self._engine.connect() as connection, connection.begin():
+        with self._reading.connect() as connection, connection.begin():
             yield View(connection, self.site, self._version)
 
     def _prepare(self) -> None:

@@ -65,8 +65,9 @@ def next_line(
 def check(connection: Connection, site_id: str) -> Chain:
     """Walk the whole log and find the first line that was changed, added or taken away."""
     head = connection.execute(select(site.c.head_seq, site.c.head_hash).where(site.c.site == site_id)).one()
-    rows = connection.execute(select(wo_event).where(wo_event.c.site == site_id).order_by(wo_event.c.seq))
-    chain = _walk(rows.mappings())
+    lines = select(wo_event).where(wo_event.c.site == site_id).order_by(wo_event.c.seq)
+    with connection.execute(lines.execution_options(yield_per=1000)) as rows:
+        chain = _walk(rows.mappings())
     if chain.broken is None and (chain.length, chain.head) != (head.head_seq, head.head_hash):
         return Chain(chain.length, chain.head, chain.length + 1, f"the site's head is at {head.head_seq}")
     return chain

@@ -136,6 +136,13 @@ alarm = Table(
     Index("alarm_by_key", "site", "fault_key", "raised_at"),
     Index("alarm_by_decision", "site", "decision", "decided_at"),
     Index("alarm_by_time", "site", "raised_at"),
+    Index(
+        "alarm_active",
+        "site",
+        "raised_at",
+        sqlite_where=text("cleared_at IS NULL"),
+        postgresql_where=text("cleared_at IS NULL"),
+    ),
 )
 
 evidence = Table(
@@ -486,6 +493,16 @@ counter = Table(
     Column("value", BigInteger, nullable=False),
     Column("at", BigInteger, nullable=False),
     to_asset(),
+)
+
+# What a gateway has to tell a database that it shares with others, oldest first, until it has arrived there.
+forward = Table(
+    "forward",
+    metadata,
+    key("site"),
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("verb", String, nullable=False),
+    Column("body", Text, nullable=False),
 )
 
 # A key called a false alarm, per rule: silent until the time, or until severity or rule version change.

@@ -30,12 +30,16 @@ class Writing(Reading):
         row = connection.execute(here.with_for_update()).one()
         self.flooding = bool(row.flooding)
         self._head = events.Head(row.head_seq, row.head_hash)
+        self._found = (self._head, self.flooding)
         self.lines: list[dict[str, Any]] = []  # the history that this transaction wrote
 
     def finish(self) -> None:
         """Write down where the site's history ends now; the desk does so before it commits."""
+        if (self._head, self.flooding) == self._found:
+            return
         end = {"head_seq": self._head.seq, "head_hash": self._head.hash, "flooding": self.flooding}
         self.connection.execute(update(site).where(self.here(site)).values(**end))
+        self._found = (self._head, self.flooding)
 
     def verify(self) -> events.Chain:
         """Check the hash chain, what this transaction wrote included."""

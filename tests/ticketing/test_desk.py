@@ -10,6 +10,7 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 
 from tests.ticketing.scene import ASSETS, LEAD, T0, raised
 from ticketing import Asset, Desk, FieldError, NotFoundError, SchemaError, database
@@ -86,6 +87,23 @@ def test_an_error_inside_a_transaction_leaves_nothing_half_done(desk: Desk) -> N
         assert read.alarms() == []
         assert read.load_state("judge") is None
         assert read.verify().length == 0
+
+
+def test_a_reader_cannot_write(desk: Desk) -> None:
+    with desk.read() as read, pytest.raises(DBAPIError, match=r"read-?only"):
+        read.connection.execute(text("UPDATE site SET flooding = flooding"))
+    with desk.transaction() as tx:
+        tx.alarm_raised(raised("e1"))
+
+
+def test_a_reader_sees_one_moment(desk: Desk) -> None:
+    with desk.read() as read:
+        assert read.orders() == []
+        with desk.transaction() as tx:
+            tx.alarm_raised(raised("e1"))
+        assert read.orders() == []
+    with desk.read() as read:
+        assert len(read.orders()) == 1
 
 
 def test_two_sites_share_a_database_and_see_only_their_own(url: str, desk: Desk) -> None:

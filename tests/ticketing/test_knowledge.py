@@ -139,7 +139,8 @@ def test_every_version_stays(library: Desk) -> None:
 
 def test_versions_cannot_be_changed(url: str, library: Desk) -> None:
     engine = database.connect(url)
-    with engine.connect() as connection, pytest.raises(DBAPIError, match="append-only"):
+    writing = engine.execution_options(writing=True)
+    with writing.connect() as connection, pytest.raises(DBAPIError, match="append-only"):
         connection.execute(text("UPDATE article_version SET author = 'me'"))
     engine.dispose()
 

@@ -224,7 +224,8 @@ def test_the_database_itself_keeps_history_evidence_and_closed_orders(
         desk, "0s raise a pump-1 VIB 4 | opened 1\n 1m close 1 | closed\n 1h raise b pump-1 OHE 4 | opened 2"
     )
     engine = database.connect(url)
-    with engine.connect() as connection, pytest.raises(DBAPIError, match=r"append-only|never|deleted"):
+    writing = engine.execution_options(writing=True)
+    with writing.connect() as connection, pytest.raises(DBAPIError, match=r"append-only|never|deleted"):
         connection.execute(text(statement.replace(":", r"\:")))
     engine.dispose()
 
