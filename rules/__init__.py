@@ -1,8 +1,9 @@
 """Rules: when a signal becomes an alarm.
 
 Pure: time is an argument, and nothing here reads a clock, a file or a wire; no other room is imported.
-``settings`` is the form of rules.toml, ``expression`` its small language, ``episode`` the life of one alarm,
-``panel`` many of them at once. README.md here is for engineers who write rules.
+``settings`` is the form of rules.toml and ``grammar`` its small language; ``rule`` binds a rule to an asset;
+``episode`` is the life of one alarm, ``panel`` many of them live, ``replay`` one over history, ``cases`` tests as
+data. ``packs`` holds starter rules, and README.md is for engineers who write rules and need not read Python.
 """
 
 from rules.episode import Phase, State, step

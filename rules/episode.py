@@ -52,9 +52,10 @@ class State(NamedTuple):
 
 
 def step(bound: Bound, state: State, time: int, values: Sequence[float]) -> State:
-    """The state after the sample at ``time``; ``values`` stand as ``bound.inputs``, NaN where not good.
+    """The state after the sample at ``time`` (UTC ns).
 
-    A sample before the last one is ignored. A change of phase or severity is the event; nothing else happens.
+    ``values`` stand as ``bound.inputs`` and then ``bound.windows`` do, NaN where not good or not known. A sample
+    before the last one is ignored. A change of phase or severity is the event; nothing else happens.
     """
     if state.last is not None and time < state.last:
         return state
@@ -87,6 +88,7 @@ class Seen(NamedTuple):
 
 
 def look(program: Program, time: int, values: Sequence[float], ease: bool) -> Seen:
+    """What the rule sees in these values; ``ease``: at the eased limits too."""
     features = program.look(values)
     now = [test.band.truth(features[test.feature]) for test in program.tests]
     eased = [test.relaxed.truth(features[test.feature]) for test in program.tests] if ease else []

@@ -58,6 +58,9 @@ class Layout:
         keys: list[str | Window] = [*names, *windows]
         self.slot = {key: slot for slot, key in enumerate(keys)}
         self.signals = list(names)
+        self.assets: dict[str, list[str]] = {}
+        for name in names:
+            self.assets.setdefault(asset_of(name), []).append(name)
         self.groups: dict[Group, list[Window]] = {}
         for window in windows:
             self.groups.setdefault(_group(window), []).append(window)
@@ -165,6 +168,11 @@ class Layout:
         assert compute is not None
         inputs = np.array([self.inputs_of(self.bounds[b]) for b in members], np.intp)
         return Derived(compute, tuple(inputs.T.copy()), self.feature_slots(feature, members), program.max_gap)
+
+
+def asset_of(signal: str) -> str:
+    """``"pump-1/"`` of ``"pump-1/vib_rms"``: what its name begins with, never itself the name of a signal."""
+    return signal[: signal.rfind("/") + 1]
 
 
 def _group(window: Window) -> Group:

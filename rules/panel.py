@@ -234,6 +234,7 @@ class Panel:
         self._ages = self._memories[AGE] = Ages(self._layout.groups.get(AGE, []))
         self._age_slots = np.array([self._layout.slot[window] for window in self._ages.windows], np.intp)
         self._views = 0
+        self._spread: list[str] | None = None
         self._home = np.full(len(self._layout.signals), -1, np.intp)
 
     def _settle_in(self, view: View) -> None:
@@ -241,6 +242,7 @@ class Panel:
         slots = view.plan.slots
         self._home[slots] = np.where(self._home[slots] == -1, self._views, -2)
         self._views += 1
+        self._spread = None
 
     # ---------------------------------------------------------------------------------- keeping
 
@@ -269,12 +271,11 @@ class Panel:
 
     def _snapshot(self, remembered: Iterable[str]) -> snapshot.Snapshot:
         slot = self._layout.slot
-        times = self._time[: len(self._layout.signals)].tolist()
-        known = zip(self._layout.signals, times, strict=True)
+        times = [None if time == NEVER else time for time in self._time[: len(self._layout.signals)].tolist()]
         values = {name: self._value.item(slot[name]) for name in remembered}
         return snapshot.Snapshot(
             states=[snapshot.Kept.of(bound, state) for bound, state in self.states()],
-            times=snapshot.fold({name: None if time == NEVER else time for name, time in known}),
+            times=snapshot.fold(self._layout.assets, dict(zip(self._layout.signals, times, strict=True))),
             values={name: x for name, x in values.items() if not math.isnan(x)},
             windows=[kept for memory in self._memories.values() for kept in self._windows(memory)],
             clock=self._ages.clock,
@@ -292,6 +293,8 @@ class Panel:
 
         The others need not be kept: the next batch brings all of them.
         """
+        if self._spread is not None:
+            return self._spread
         spread: dict[str, None] = {}
         for bound in self._bounds:
             if len(bound.inputs) + len(bound.windows) == 1:
@@ -300,7 +303,8 @@ class Panel:
             by_the_clock = any(window.function == "age" for window in bound.windows)
             if len(homes) > 1 or min(homes) < 0 or by_the_clock:
                 spread |= dict.fromkeys(bound.inputs)
-        return list(spread)
+        self._spread = list(spread)
+        return self._spread
 
     def _restore(self, kept: snapshot.Snapshot) -> list[Transition]:
         slot = self._layout.slot

@@ -6,11 +6,11 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass
-from itertools import groupby
 from typing import Any
 
 from rules.condition import Band
 from rules.episode import Phase, State, Timer
+from rules.layout import asset_of
 from rules.rule import Bound
 from rules.transition import Transition, episode_name
 from rules.windows import Window
@@ -78,7 +78,7 @@ class Snapshot:
 
     def time(self, signal: str) -> int | None:
         """When the signal's last sample was."""
-        return self.times[signal] if signal in self.times else self.times.get(asset_prefix(signal))
+        return self.times[signal] if signal in self.times else self.times.get(asset_of(signal))
 
 
 def write(kept: Snapshot) -> bytes:
@@ -127,17 +127,12 @@ def _timer(found: list[Any] | None) -> Timer | None:
     return Timer(*found) if found is not None else None
 
 
-def fold(times: Mapping[str, int | None]) -> dict[str, int | None]:
+def fold(assets: Mapping[str, Sequence[str]], times: Mapping[str, int | None]) -> dict[str, int | None]:
     """One time per asset (``"pump-1/"``), which is read at once, and one per signal where it differs."""
     folded: dict[str, int | None] = {}
-    for asset, members in groupby(sorted(times), key=asset_prefix):
-        found = {name: times[name] for name in members}
-        usual = Counter(found.values()).most_common(1)[0][0]
+    for asset, names in assets.items():
+        found = [times[name] for name in names]
+        usual = found[0] if found.count(found[0]) == len(found) else Counter(found).most_common(1)[0][0]
         folded[asset] = usual
-        folded.update({name: time for name, time in found.items() if time != usual})
+        folded.update({name: time for name, time in zip(names, found, strict=True) if time != usual})
     return folded
-
-
-def asset_prefix(signal: str) -> str:
-    """``"pump-1/"`` of ``"pump-1/vib_rms"``."""
-    return signal[: signal.rfind("/") + 1]
