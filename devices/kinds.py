@@ -34,8 +34,8 @@ KINDS: dict[str, Kind] = {
     "modbus-ascii": Kind(modbus.ModbusSerialLine, ModbusDevice, modbus.open_serial),
     "modbus-rtu-tcp": Kind(modbus.ModbusRtuTcpLine, ModbusDevice, modbus.open_rtu_tcp),
     "serial-ascii": Kind(instrument.SerialAsciiLine, instrument.InstrumentDevice, instrument.open_line),
-    "mqtt": Kind(mqtt.MqttLine, mqtt.MqttDevice, mqtt.open_broker),
     "tcp-ascii": Kind(instrument.TcpAsciiLine, instrument.InstrumentDevice, instrument.open_line),
+    "mqtt": Kind(mqtt.MqttLine, mqtt.MqttDevice, mqtt.open_broker),
 }
 
 
