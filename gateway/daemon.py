@@ -31,6 +31,7 @@ from gateway.evidence import Witness
 from gateway.forwarder import Forwarder
 from gateway.health import report
 from gateway.intake import Intake
+from gateway.lookback import Lookback
 from gateway.pipeline import Pipeline
 from gateway.spool import Spool, SpoolFailed
 from gateway.store import Store
@@ -87,7 +88,7 @@ class Daemon:
         self.started = self.clock.now()
         self.intake = Intake(spool)
         self.sensors = build_sensors(site)
-        self.dispatch = Dispatch(desk, build_rules(site), Witness(site, store, self.sensors))
+        self.dispatch = Dispatch(desk, build_rules(site), Witness(site, Lookback(store), self.sensors))
         self.pipeline = Pipeline(spool, build_panel(site), self.sensors, self.dispatch, self.intake)
         self.forwarder = Forwarder(spool, store)
         self.sources: list[Source] = open_sources(

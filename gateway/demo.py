@@ -28,7 +28,8 @@ from ticketing import Desk, Order
 
 FAULT = ("pump-1", "bearing_wear")
 RAMP = 20  # s from onset until the vibration crosses its limit, about
-PAST = 3600  # s of healthy running that the models know when the demo begins
+PAST = 21_600  # s of healthy running that the models know when the demo begins,
+STEP = 10  # s between its samples
 SETTLE = 12  # s that nothing more may open after the first order
 USUAL_PORTS = {"plc": 5020, "broker": 1883, "web": 8080}
 
@@ -76,7 +77,7 @@ class Demo:
         broker = self._child(
             "broker", ["-m", "iotcore", "--listen", "127.0.0.1", "--port", str(self.ports["broker"])]
         )
-        self.say("simulated plant: an hour of healthy running to learn from …")
+        self.say("simulated plant: six hours of healthy running to learn from …")
         self._learn_the_past(site)
         broker.until(lambda: answers(self.ports["broker"]), 15)
         self.say("simulated plant on Modbus TCP, Modbus RTU, MQTT and a serial instrument …")
@@ -119,7 +120,7 @@ class Demo:
         self.plant: dict[str, Any] = json.loads(first)
 
     def _learn_the_past(self, site: Site) -> None:
-        """Healthy history into the spool, as if the gateway had run for an hour: the judge takes it up at start."""
+        """Healthy history into the spool, as if the gateway had run for six hours: the judge takes it up at start."""
 
         async def fill() -> None:
             spool = Spool(site.state / "spool", site.spool, followers=("judge",))
@@ -217,33 +218,23 @@ def example_site() -> Path:
 
 
 def past(site: Site, folder: Path, now: int) -> Iterator[Batch]:
-    """An hour of the healthy simulated plant up to ``now``, one batch a device and second, in order of time."""
+    """Hours of the healthy simulated plant up to ``now``, one batch a device and STEP, in order of time."""
     series = {asset: _simulated(asset, folder) for asset in site.assets}
     start = now - (PAST + 2) * 1_000_000_000
     sets = {
         name: signal_set(name, (*device.signals(), f"{name}/online")) for name, device in site.devices.items()
     }
-    for second in range(PAST):
+    for step in range(PAST // STEP):
         for signals in sets.values():
-            values = [series[s.split("/")[0]][s][second] for s in signals.names[:-1]]
-            at = start + second * 1_000_000_000
+            values = [series[s.split("/")[0]][s][step] for s in signals.names[:-1]]
+            at = start + step * STEP * 1_000_000_000
             yield Batch(signals, at, at, np.array([*values, 1.0]), np.zeros(len(signals.names), np.uint8))
 
 
 def _simulated(asset: str, folder: Path) -> dict[str, list[float]]:
     out = folder / f"{asset}.csv"
-    words = [
-        "-m",
-        "simulators",
-        "csv",
-        "healthy",
-        "--asset",
-        asset,
-        "--hours",
-        str(PAST / 3600),
-        "--out",
-        str(out),
-    ]
+    words = ["-m", "simulators", "csv", "healthy", "--asset", asset, "--out", str(out)]
+    words += ["--hours", str(PAST / 3600), "--period", f"{STEP}s"]
     with child(f"simulator of {asset}", words, folder / "past.log") as process:
         process.finish(60)
     with out.open(newline="") as file:

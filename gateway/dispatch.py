@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
@@ -46,92 +46,89 @@ class Dispatch:
         return (found.cursor, found.blob) if found else None
 
     @contextmanager
-    def transaction(self, now: int) -> Iterator[Case]:
-        """One transaction of the ticket core at log time ``now`` (ns): alarms, orders, timers and state together."""
+    def transaction(self, now: int, transitions: Iterable[Transition] = ()) -> Iterator[Tx]:
+        """One transaction of the ticket core at log time ``now`` (ns): alarms, orders, timers, and what the block adds.
+
+        The store is asked for the evidence before it begins.
+        """
+        told = [(happened, self._evidence(happened)) for happened in transitions]
         with self._desk.transaction() as tx:
-            case = Case(self, tx)
-            yield case
+            for happened, evidence in told:
+                self._act(tx, happened, evidence)
+            yield tx
             tx.tick(now // _MS)
             decisions = tx.decisions
         self._ticked = now
-        self._alarmed = (self._alarmed | case.raised) - case.cleared
+        for happened, _ in told:
+            self._remember(happened)
         for decision in decisions:
             if decision.kind == "opened":
                 log.info("work order %s opened: %s", decision.number, decision.why)
 
-    def alarm(self, tx: Tx, happened: Transition) -> RaisedAlarm:
-        """The alarm as the ticket core takes it, with its evidence."""
+    def _evidence(self, happened: Transition) -> dict[str, Any] | None:
+        if happened.kind not in {"raised", "severity_raised"}:
+            return None
+        return self._witness.document(self._rules[happened.rule], happened)
+
+    def _act(self, tx: Tx, happened: Transition, evidence: dict[str, Any] | None) -> None:
+        """Tell the ticket core."""
+        at = happened.time // _MS
+        if evidence is not None:
+            orders = tx.orders(asset=happened.asset, limit=3)
+            evidence["earlier_orders"] = [
+                {
+                    "number": order.number,
+                    "title_zh": order.title_zh,
+                    "title_en": order.title_en,
+                    "state": str(order.state),
+                    "opened_at": order.opened_at,
+                }
+                for order in orders
+            ]
+            if happened.kind == "raised":
+                tx.alarm_raised(self._alarm(tx, happened, evidence))
+            else:
+                tx.severity_raised(happened.episode, happened.severity, at, evidence)
+        elif happened.kind in {"cleared", "withdrawn"}:
+            tx.alarm_cleared(happened.episode, at)
+
+    def _remember(self, happened: Transition) -> None:
+        """Which assets have an active alarm."""
+        if happened.kind == "raised":
+            self._alarmed.add((happened.asset, happened.episode))
+        elif happened.kind in {"cleared", "withdrawn"}:
+            self._alarmed.discard((happened.asset, happened.episode))
+
+    def _alarm(self, tx: Tx, happened: Transition, evidence: dict[str, Any]) -> RaisedAlarm:
+        """The alarm as the ticket core takes it."""
         rule = self._rules[happened.rule]
         settings = rule.settings
         assert happened.decision is not None
-        quantity = happened.decision.signal.rpartition("/")[2]
+        delay = timedelta(microseconds=happened.decision.on_delay / 1000)
         return RaisedAlarm(
             episode=happened.episode,
             asset=happened.asset,
             failure_mode=happened.failure_mode,
             severity=happened.severity,
             at=happened.time // _MS,
-            since=happened.since // _MS - _ms_of(timedelta(microseconds=happened.decision.on_delay / 1000)),
+            since=happened.since // _MS - _ms_of(delay),
             rule_id=rule.id,
             rule_hash=happened.rule_hash,
             rule_body=settings.model_dump_json(by_alias=True),
             title_zh=settings.title_zh or settings.title_en or rule.id,
             title_en=settings.title_en or rule.id,
-            evidence=self.evidence(tx, happened),
+            evidence=evidence,
             policy=_policy(settings.work_order),
             mode=happened.mode,
             suppression=self._suppression(tx, happened),
-            from_model=quantity.endswith(_SOFT),
+            from_model=happened.decision.signal.endswith(_SOFT),
         )
-
-    def evidence(self, tx: Tx, happened: Transition) -> dict[str, Any]:
-        """Why, as it is now."""
-        earlier = [
-            {
-                "number": o.number,
-                "title_zh": o.title_zh,
-                "title_en": o.title_en,
-                "state": o.state,
-                "opened_at": o.opened_at,
-            }
-            for o in tx.orders(asset=happened.asset, limit=3)
-        ]
-        return self._witness.document(self._rules[happened.rule], happened, earlier)
 
     def _suppression(self, tx: Tx, happened: Transition) -> str:
         """``by_design`` while somebody works on the asset and the rule falls silent for that."""
-        if self._rules[happened.rule].settings.suppress_during_work:
-            working = tx.orders(state="in_progress", asset=happened.asset, limit=1)
-            if working:
-                return "by_design"
-        return "none"
-
-
-class Case:
-    """What one transaction does; called with each transition."""
-
-    def __init__(self, dispatch: Dispatch, tx: Tx) -> None:
-        self._dispatch, self._tx = dispatch, tx
-        self.raised: set[tuple[str, str]] = set()
-        self.cleared: set[tuple[str, str]] = set()
-
-    def act(self, happened: Transition) -> None:
-        """Tell the ticket core."""
-        tx, name = self._tx, (happened.asset, happened.episode)
-        if happened.kind == "raised":
-            tx.alarm_raised(self._dispatch.alarm(tx, happened))
-            self.raised.add(name)
-        elif happened.kind == "severity_raised":
-            evidence = self._dispatch.evidence(tx, happened)
-            at = happened.time // _MS
-            tx.severity_raised(happened.episode, happened.severity, at, evidence)
-        elif happened.kind in {"cleared", "withdrawn"}:
-            tx.alarm_cleared(happened.episode, happened.time // _MS)
-            self.cleared.add(name)
-
-    def keep(self, name: str, cursor: int, state: bytes) -> None:
-        """Save the judge's state with everything else."""
-        self._tx.save_state(name, cursor, state)
+        if not self._rules[happened.rule].settings.suppress_during_work:
+            return "none"
+        return "by_design" if tx.orders(state="in_progress", asset=happened.asset, limit=1) else "none"
 
 
 def _policy(settings: Any) -> OrderPolicy:

@@ -17,36 +17,31 @@ Its shape (times are UTC ms, durations seconds)::
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gateway.config import Site
 from gateway.i18n import LANGUAGES, Language, speaker, term
+from gateway.lookback import Lookback
 from gateway.sensors import Sensors
-from gateway.store import Store, StoreError
 from rules import Rule, Transition
 
-WINDOW = 1800  # s of the series before the alarm
-POINTS = 300
 _MS = 1_000_000
 _S = 1_000_000_000
-_STATISTICS = {"1h": 3600, "24h": 86_400}
 _BEYOND = {">": "above", ">=": "above", "<": "below", "<=": "below"}
 
 
 class Witness:
     """Writes down why: everything an evidence document needs, at hand."""
 
-    def __init__(self, site: Site, store: Store, sensors: Sensors) -> None:
-        self._site, self._store, self._sensors = site, store, sensors
+    def __init__(self, site: Site, lookback: Lookback, sensors: Sensors) -> None:
+        self._site, self._lookback, self._sensors = site, lookback, sensors
 
-    def document(
-        self, rule: Rule, happened: Transition, earlier: Sequence[Mapping[str, Any]]
-    ) -> dict[str, Any]:
-        """The evidence of an alarm that was raised, or rose; ``earlier`` are the asset's last orders."""
+    def document(self, rule: Rule, happened: Transition) -> dict[str, Any]:
+        """The evidence of an alarm that was raised, or rose; the ticket core's part of it comes later."""
         decided = happened.decision
         assert decided is not None
         unit = self._unit(decided.signal)
+        past = self._lookback.before(decided.signal, happened.time)
         settings = rule.settings
         why = self._sensors.why(decided.signal)
         contributions = [
@@ -84,10 +79,9 @@ class Witness:
                 {"signal": signal, "value": value, "unit": self._unit(signal)}
                 for signal, value in happened.inputs.items()
             ],
-            "series": self._series(decided.signal, unit, happened.time),
-            "statistics": self._statistics(decided.signal, happened.time),
+            "series": {"signal": decided.signal, "unit": unit, **past["series"]},
+            "statistics": past["statistics"],
             "model": {"contributions": contributions} if contributions else None,
-            "earlier_orders": list(earlier),
         }
 
     def sentence(self, language: Language, happened: Transition) -> str:
@@ -170,30 +164,6 @@ class Witness:
         known = self._site.signal(signal)
         return known.unit if known and known.unit != "1" else ""
 
-    def _series(self, signal: str, unit: str, time: int) -> dict[str, Any]:
-        try:
-            found = self._store.series(signal, time - WINDOW * _S, time + 1, POINTS)
-        except StoreError:
-            return {"signal": signal, "unit": unit, "time": [], "min": [], "mean": [], "max": []}
-        columns = {"min": found.min, "mean": found.mean, "max": found.max}
-        rounded = {name: [_compact(x) for x in column.tolist()] for name, column in columns.items()}
-        return {"signal": signal, "unit": unit, "time": (found.time // _MS).tolist(), **rounded}
-
-    def _statistics(self, signal: str, time: int) -> dict[str, Any]:
-        found = {}
-        for name, seconds in _STATISTICS.items():
-            try:
-                series = self._store.series(signal, time - seconds * _S, time, 60)
-            except StoreError:
-                break
-            if len(series.time):
-                found[name] = {
-                    "min": _compact(float(series.min.min())),
-                    "mean": _compact(float(series.mean.mean())),
-                    "max": _compact(float(series.max.max())),
-                }
-        return found
-
 
 def _number(value: float | None) -> str:
     """Three or four significant digits, never an exponent for what a plant measures."""
@@ -224,7 +194,3 @@ def _seconds(seconds: float) -> str:
 
 def _joined(language: Language, parts: list[str]) -> str:
     return ("、" if language == "zh" else ", ").join(parts)
-
-
-def _compact(value: float) -> float | None:
-    return float(f"{value:.6g}") if math.isfinite(value) else None

@@ -98,12 +98,10 @@ class Pipeline:
     def _save(self, transitions: Iterable[Transition]) -> None:
         """Transitions, state and cursor in one transaction; then the spool may forget what the models have seen."""
         progress, judged, models_at = self.progress, self._judged, self._models_at
-        with self._dispatch.transaction(progress.time) as case:
-            for transition in transitions:
-                case.act(transition)
-            case.keep("judge", judged, self._panel.dump())
+        with self._dispatch.transaction(progress.time, transitions) as tx:
+            tx.save_state("judge", judged, self._panel.dump())
             if progress.time - self._saved_models >= SAVE_MODELS_EVERY:
-                case.keep("models", judged, self._sensors.dump())
+                tx.save_state("models", judged, self._sensors.dump())
                 self._saved_models, models_at = progress.time, judged
             failpoints.hit("judge.before_commit")
         failpoints.hit("judge.after_commit")

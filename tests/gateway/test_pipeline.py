@@ -20,6 +20,7 @@ from gateway.dispatch import Dispatch
 from gateway.evidence import Witness
 from gateway.history import History
 from gateway.intake import Intake
+from gateway.lookback import Lookback
 from gateway.pipeline import Pipeline
 from gateway.spool import Spool
 from ticketing import Desk, Evidence, Order
@@ -110,7 +111,7 @@ async def live(site: Site, batches: Iterable[Batch]) -> None:
     spool = Spool(site.state / "spool", site.spool, followers=("judge",), clock=lambda: now[0])
     spool.start()
     sensors = build_sensors(site)
-    dispatch = Dispatch(desk, build_rules(site), Witness(site, store, sensors))
+    dispatch = Dispatch(desk, build_rules(site), Witness(site, Lookback(store), sensors))
     intake = Intake(spool)
     pipeline = Pipeline(spool, build_panel(site), sensors, dispatch, intake)
     judge = asyncio.create_task(pipeline.run())
