@@ -1,106 +1,26 @@
 """From alarm to work order: seven questions in order, the first that answers decides.
 
-All of it happens in the transaction of the alarm's transition. An episode is decided once: asked again
-(a replay after kill −9), the answer is "known".
+All of it happens in the transaction of the alarm's transition.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, replace
-from typing import Any
 
 from sqlalchemy import and_, case, func, or_, select, update
 
-from ticketing import events, sla, timers
-from ticketing.errors import FieldError
+from ticketing import timers
+from ticketing.attaching import attach, priority_of, recur
+from ticketing.fault_key import fault_key
 from ticketing.merging import survivor_of
-from ticketing.moves import Asked
-from ticketing.moving import make_move
 from ticketing.opening import open_for_fault, open_row
-from ticketing.policy import priority
-from ticketing.records import (
-    ENGINE,
-    MINUTE,
-    OPEN_STATES,
-    Alarm,
-    Decision,
-    Order,
-    OrderPolicy,
-    RaisedAlarm,
-    State,
-)
-from ticketing.repair import watch_the_repair
+from ticketing.records import ENGINE, OPEN_STATES, Alarm, Decision, Order, State
 from ticketing.tables import alarm as alarms
 from ticketing.tables import asset as assets
-from ticketing.tables import evidence, mute, rule_version, wo_alarm, work_order
+from ticketing.tables import mute, work_order
 from ticketing.writing import Writing
 
-MIN_ACTIVE = {2: 10 * MINUTE, 3: MINUTE, 4: 0}  # where the rule says nothing; severity 1 opens no order
-EVIDENCE_LIMIT = 64 * 1024  # bytes
-UNDECIDED = "undecided"
 STILL_TO_DO = [state for state in OPEN_STATES if state is not State.RESOLVED]
-
-
-def fault_key(site: str, asset: str, failure_mode: str, rule_id: str, key: str) -> str:
-    """What may be open only once. Not the rule's name: two rules seeing one bearing give one order."""
-    parts = {
-        "asset_failure_mode": (site, asset, failure_mode),
-        "asset": (site, asset),
-        "rule_asset": (site, asset, f"rule:{rule_id}"),
-        "flood": (site, "", "flood"),
-    }[key]
-    return events.sha256("\x1f".join(parts))
-
-
-def raised(tx: Writing, given: RaisedAlarm) -> Decision:
-    """A new episode: keep it with its evidence, and decide."""
-    known = tx.connection.execute(
-        select(alarms.c.decision).where(tx.here(alarms, episode=given.episode))
-    ).one_or_none()
-    if known is not None:
-        numbers = [order.number for order in tx.orders_of_alarm(given.episode)]
-        return Decision("known", next(iter(numbers), None), f"this episode is already {known.decision}")
-    _keep(tx, given)
-    return decide(tx, tx.alarm(given.episode), given.at)
-
-
-def severity_raised(tx: Writing, episode: str, severity: int, at: int, body: object = None) -> Decision:
-    """A higher limit held: the order with the alarm becomes more urgent, else it is decided anew."""
-    before = tx.alarm(episode)
-    open_orders = [order for order in tx.orders_of_alarm(episode) if order.open]
-    if severity <= before.severity:
-        number = open_orders[0].number if open_orders else None
-        return Decision("known", number, f"severity {severity} is not above {before.severity}")
-    here = tx.here(alarms, episode=episode)
-    ready = _earliest(before.ready_at, _ready(before.policy, severity, at))
-    tx.connection.execute(update(alarms).where(here).values(severity=severity, ready_at=ready))
-    if body is not None:
-        _keep_evidence(tx, episode, severity, at, body)
-    alarm = tx.alarm(episode)
-    if not open_orders:
-        return decide(tx, alarm, at)
-    order = open_orders[0]
-    order = _press(tx, order, alarm, at, kind="severity_raised", fields={"episode": episode})
-    if order.state is State.RESOLVED:
-        return _recur(tx, order, at)
-    return Decision("attached", order.number, f"severity rose to {severity}")
-
-
-def cleared(tx: Writing, episode: str, at: int) -> None:
-    """Back to normal. It closes nothing, but lets the clocks of self-clearing and verifying run."""
-    here = tx.here(alarms, episode=episode, cleared_at=None)
-    if tx.connection.execute(update(alarms).where(here).values(cleared_at=at)).rowcount == 0:
-        return
-    timers.stop(tx, "min_active", episode)
-    for order in tx.orders_of_alarm(episode):
-        if not order.open or order.alarms_active:
-            continue
-        tx.record(order.number, at=at, actor=ENGINE, kind="signal_normal", fields={"episode": episode})
-        if order.state is State.RESOLVED:
-            watch_the_repair(tx, order, at)
-        elif order.state is State.NEW and order.self_clear and order.severity_max <= 2:
-            timers.start(tx, "self_clear", order.number, at=at, ms=tx.policy.self_clear_after)
 
 
 def decide(tx: Writing, alarm: Alarm, at: int) -> Decision:
@@ -131,7 +51,7 @@ def already_open(tx: Writing, alarm: Alarm, at: int) -> Decision | None:
         return None
     order = attach(tx, order, alarm, "repeat", at)
     if order.state is State.RESOLVED:
-        return _recur(tx, order, at)
+        return recur(tx, order, at)
     return Decision("attached", order.number, "an order is open for this fault")
 
 
@@ -185,7 +105,7 @@ def flooding(tx: Writing, alarm: Alarm, at: int) -> Decision | None:
         return None
     order = attach(tx, _flood_order(tx, alarm, at), alarm, "flood", at)
     if order.state is State.RESOLVED:
-        return _recur(tx, order, at)
+        return recur(tx, order, at)
     return Decision(
         "flood", order.number, f"{count} new faults within {tx.policy.flood_window // 60_000} min"
     )
@@ -205,7 +125,7 @@ def opened(tx: Writing, alarm: Alarm, at: int) -> Decision:
         failure_mode=alarm.failure_mode,
         title_zh=alarm.title_zh,
         title_en=alarm.title_en,
-        priority=_priority(tx, alarm),
+        priority=priority_of(tx, alarm),
         first_seen_at=alarm.since,
         self_clear=alarm.policy.self_clear,
         verify_ms=alarm.policy.verify,
@@ -216,43 +136,6 @@ def opened(tx: Writing, alarm: Alarm, at: int) -> Decision:
 
 Question = Callable[[Writing, Alarm, int], Decision | None]
 QUESTIONS: tuple[Question, ...] = (only_recorded, already_open, muted, not_yet, correlated, flooding, opened)
-
-
-# What the questions lean on
-
-
-def attach(tx: Writing, order: Order, alarm: Alarm, relation: str, at: int) -> Order:
-    """The alarm becomes part of the order's story, and may make it more urgent, never less."""
-    if relation != "trigger":
-        timers.stop(tx, "self_clear", order.number)
-    tx.add(wo_alarm, number=order.number, episode=alarm.episode, relation=relation, at=at)
-    fields = {"episode": alarm.episode, "relation": relation, "severity": alarm.severity}
-    count = {"occurrence_count": order.occurrence_count + 1}
-    order = _press(tx, order, alarm, at, kind="occurrence", fields=fields, columns=count)
-    return replace(order, alarms=order.alarms + 1, alarms_active=order.alarms_active + alarm.active)
-
-
-def _press(tx: Writing, order: Order, alarm: Alarm, at: int, **change: Any) -> Order:
-    """Write the alarm's effect on the order: its severity, and perhaps a higher priority with nearer due times."""
-    columns: dict[str, Any] = change.pop("columns", {})
-    columns["severity_max"] = max(order.severity_max, alarm.severity)
-    urgency = _priority(tx, alarm)
-    if urgency < order.priority:
-        columns |= sla.hastened(tx.policy_of(order), order, urgency, at)
-    changed = {name: value for name, value in columns.items() if value != getattr(order, name)}
-    pressed = tx.change(order, at=at, actor=ENGINE, columns=changed, **change)
-    if pressed.priority != order.priority:
-        sla.schedule(tx, pressed, at)
-    return pressed
-
-
-def _recur(tx: Writing, order: Order, at: int) -> Decision:
-    make_move(tx, order, Asked("recur", ENGINE, order.version, at, {"reason": "the fault came back"}))
-    return Decision("recurred", order.number, "the fault came back before the order was closed")
-
-
-def _priority(tx: Writing, alarm: Alarm) -> int:
-    return priority(alarm.severity, tx.asset(alarm.asset).criticality, from_model=alarm.from_model)
 
 
 def _occurrences(tx: Writing, alarm: Alarm, at: int) -> int:
@@ -266,16 +149,6 @@ def _occurrences(tx: Writing, alarm: Alarm, at: int) -> int:
         )
     )
     return tx.connection.scalar(count) or 0
-
-
-def _ready(policy: OrderPolicy, severity: int, at: int) -> int | None:
-    """From when an alarm that reached ``severity`` at ``at`` may open an order."""
-    needed = {**MIN_ACTIVE, **policy.min_active}.get(severity)
-    return None if needed is None else at + needed
-
-
-def _earliest(*times: int | None) -> int | None:
-    return min((time for time in times if time is not None), default=None)
 
 
 def _related_order(tx: Writing, alarm: Alarm, at: int) -> Order | None:
@@ -317,45 +190,5 @@ def _flood_order(tx: Writing, alarm: Alarm, at: int) -> Order:
         fault_key=key,
         title_zh="告警泛滥:短时间内出现大量新故障",
         title_en="Alarm flood: many new faults at once",
-        priority=_priority(tx, alarm),
+        priority=priority_of(tx, alarm),
     )
-
-
-def _keep(tx: Writing, given: RaisedAlarm) -> None:
-    tx.asset(given.asset)  # unknown: NotFoundError before anything is written
-    version = {"rule_id": given.rule_id, "sha256": given.rule_hash}
-    tx.add_once(rule_version, **version, body=given.rule_body, first_seen_at=given.at)
-    key = fault_key(tx.site, given.asset, given.failure_mode, given.rule_id, given.policy.key)
-    names = (
-        "episode",
-        "asset",
-        "failure_mode",
-        "severity",
-        "since",
-        "rule_id",
-        "rule_hash",
-        "title_zh",
-        "title_en",
-    )
-    row = {name: getattr(given, name) for name in (*names, "mode", "suppression", "from_model")}
-    tx.add(
-        alarms,
-        fault_key=key,
-        raised_at=given.at,
-        policy=events.canonical(asdict(given.policy)),
-        decision=UNDECIDED,
-        why="",
-        decided_at=given.at,
-        ready_at=_ready(given.policy, given.severity, given.at),
-        **row,
-    )
-    _keep_evidence(tx, given.episode, given.severity, given.at, given.evidence)
-
-
-def _keep_evidence(tx: Writing, episode: str, severity: int, at: int, body: object) -> None:
-    text = events.canonical(body)
-    if len(text.encode()) > EVIDENCE_LIMIT:
-        raise FieldError(
-            ["evidence"], f"the evidence of {episode} is larger than {EVIDENCE_LIMIT // 1024} KiB"
-        )
-    tx.add(evidence, episode=episode, severity=severity, at=at, sha256=events.sha256(text), body=text)

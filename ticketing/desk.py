@@ -11,7 +11,7 @@ from typing import Any, Self
 from sqlalchemy import Engine, Table, Update, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from ticketing import auto_open, database, events, outbox, plans, report, tick, timers
+from ticketing import database, events, intake, outbox, plans, report, tick, timers
 from ticketing.knowledge import articles, search, suggest
 from ticketing.kpi.board import Kpi, board
 from ticketing.moves import Asked
@@ -170,19 +170,19 @@ class Tx(Writing, View):
     def alarm_raised(self, alarm: RaisedAlarm) -> Decision:
         """An episode became active: keep it with its evidence and decide about an order. Idempotent."""
         tick.serve(self, alarm.at)
-        return auto_open.raised(self, alarm)
+        return intake.raised(self, alarm)
 
     def severity_raised(
         self, episode: str, severity: int, at: int, evidence: Mapping[str, Any] | None = None
     ) -> Decision:
         """The episode reached a higher severity: its order becomes more urgent, or it is decided anew."""
         tick.serve(self, at)
-        return auto_open.severity_raised(self, episode, severity, at, evidence)
+        return intake.severity_raised(self, episode, severity, at, evidence)
 
     def alarm_cleared(self, episode: str, at: int) -> None:
         """The episode is back to normal; no order is closed by that. Idempotent."""
         tick.serve(self, at)
-        auto_open.cleared(self, episode, at)
+        intake.cleared(self, episode, at)
 
     def machine_runs(self, asset: str, at: int, *, running: bool) -> None:
         """The machine started or stopped; verify windows count running time."""

@@ -61,7 +61,7 @@ class OrderPolicy:
     """What a rule says about its work orders (``[rule.x.work_order]``).
 
     ``min_active`` maps severity to ms that the alarm must stay active before an order opens; a severity that
-    is named neither here nor in ``auto_open.MIN_ACTIVE`` opens none. ``occurrences`` alarms of the key within
+    is named neither here nor in ``intake.MIN_ACTIVE`` opens none. ``occurrences`` alarms of the key within
     ``window`` ms are needed too. After the repair the signal must stay normal for ``verify`` running ms.
     """
 

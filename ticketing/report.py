@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from sqlalchemy import select
 
-from ticketing.auto_open import fault_key
 from ticketing.errors import FieldError, MissingFieldError, MoveRefusedError
+from ticketing.fault_key import fault_key
 from ticketing.fields import FIELDS
 from ticketing.opening import open_for_fault
 from ticketing.permissions import require

@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 from sqlalchemy import update
 
 from ticketing import costs, plans, sla, timers
-from ticketing.auto_open import attach, decide
+from ticketing.attaching import attach
+from ticketing.auto_open import decide
 from ticketing.moves import Asked
 from ticketing.moving import make_move
 from ticketing.records import TIMER, Decision, Order, State

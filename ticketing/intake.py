@@ -1,0 +1,112 @@
+"""What the judge says of an alarm: raised, more severe, back to normal. Kept with its evidence, then decided.
+
+Everything may be said twice (a replay after kill −9): the second time changes nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from sqlalchemy import select, update
+
+from ticketing import events, timers
+from ticketing.attaching import press, recur
+from ticketing.auto_open import decide
+from ticketing.errors import FieldError
+from ticketing.fault_key import fault_key
+from ticketing.records import ENGINE, MINUTE, Decision, OrderPolicy, RaisedAlarm, State
+from ticketing.repair import watch_the_repair
+from ticketing.tables import alarm as alarms
+from ticketing.tables import evidence, rule_version
+from ticketing.writing import Writing
+
+MIN_ACTIVE = {2: 10 * MINUTE, 3: MINUTE, 4: 0}  # where the rule says nothing; severity 1 opens no order
+EVIDENCE_LIMIT = 64 * 1024  # bytes
+
+
+def raised(tx: Writing, given: RaisedAlarm) -> Decision:
+    """A new episode: keep it with its evidence, and decide."""
+    known = tx.connection.execute(
+        select(alarms.c.decision).where(tx.here(alarms, episode=given.episode))
+    ).one_or_none()
+    if known is not None:
+        numbers = [order.number for order in tx.orders_of_alarm(given.episode)]
+        return Decision("known", next(iter(numbers), None), f"this episode is already {known.decision}")
+    _keep(tx, given)
+    return decide(tx, tx.alarm(given.episode), given.at)
+
+
+def severity_raised(tx: Writing, episode: str, severity: int, at: int, body: object = None) -> Decision:
+    """A higher limit held: the order with the alarm becomes more urgent, else it is decided anew."""
+    before = tx.alarm(episode)
+    open_orders = [order for order in tx.orders_of_alarm(episode) if order.open]
+    if severity <= before.severity:
+        number = open_orders[0].number if open_orders else None
+        return Decision("known", number, f"severity {severity} is not above {before.severity}")
+    here = tx.here(alarms, episode=episode)
+    ready = _earliest(before.ready_at, _ready(before.policy, severity, at))
+    tx.connection.execute(update(alarms).where(here).values(severity=severity, ready_at=ready))
+    if body is not None:
+        _keep_evidence(tx, episode, severity, at, body)
+    alarm = tx.alarm(episode)
+    if not open_orders:
+        return decide(tx, alarm, at)
+    order = open_orders[0]
+    order = press(tx, order, alarm, at, kind="severity_raised", fields={"episode": episode})
+    if order.state is State.RESOLVED:
+        return recur(tx, order, at)
+    return Decision("attached", order.number, f"severity rose to {severity}")
+
+
+def cleared(tx: Writing, episode: str, at: int) -> None:
+    """Back to normal. It closes nothing, but lets the clocks of self-clearing and verifying run."""
+    here = tx.here(alarms, episode=episode, cleared_at=None)
+    if tx.connection.execute(update(alarms).where(here).values(cleared_at=at)).rowcount == 0:
+        return
+    timers.stop(tx, "min_active", episode)
+    for order in tx.orders_of_alarm(episode):
+        if not order.open or order.alarms_active:
+            continue
+        tx.record(order.number, at=at, actor=ENGINE, kind="signal_normal", fields={"episode": episode})
+        if order.state is State.RESOLVED:
+            watch_the_repair(tx, order, at)
+        elif order.state is State.NEW and order.self_clear and order.severity_max <= 2:
+            timers.start(tx, "self_clear", order.number, at=at, ms=tx.policy.self_clear_after)
+
+
+def _keep(tx: Writing, given: RaisedAlarm) -> None:
+    tx.asset(given.asset)  # unknown: NotFoundError before anything is written
+    version = {"rule_id": given.rule_id, "sha256": given.rule_hash}
+    tx.add_once(rule_version, **version, body=given.rule_body, first_seen_at=given.at)
+    key = fault_key(tx.site, given.asset, given.failure_mode, given.rule_id, given.policy.key)
+    row = {name: value for name, value in asdict(given).items() if name in alarms.c}
+    tx.add(
+        alarms,
+        fault_key=key,
+        raised_at=given.at,
+        decision="undecided",
+        why="",
+        decided_at=given.at,
+        ready_at=_ready(given.policy, given.severity, given.at),
+        **{**row, "policy": events.canonical(row["policy"])},
+    )
+    _keep_evidence(tx, given.episode, given.severity, given.at, given.evidence)
+
+
+def _keep_evidence(tx: Writing, episode: str, severity: int, at: int, body: object) -> None:
+    text = events.canonical(body)
+    if len(text.encode()) > EVIDENCE_LIMIT:
+        raise FieldError(
+            ["evidence"], f"the evidence of {episode} is larger than {EVIDENCE_LIMIT // 1024} KiB"
+        )
+    tx.add(evidence, episode=episode, severity=severity, at=at, sha256=events.sha256(text), body=text)
+
+
+def _ready(policy: OrderPolicy, severity: int, at: int) -> int | None:
+    """From when an alarm that reached ``severity`` at ``at`` may open an order."""
+    needed = {**MIN_ACTIVE, **policy.min_active}.get(severity)
+    return None if needed is None else at + needed
+
+
+def _earliest(*times: int | None) -> int | None:
+    return min((time for time in times if time is not None), default=None)
