@@ -29,6 +29,7 @@ from gateway.building import build_panel, build_rules, build_sensors, build_stor
 from gateway.config import Site, load_site
 from gateway.dispatch import Dispatch
 from gateway.evidence import Witness
+from gateway.lookback import Lookback
 from gateway.spool import Entry
 from gateway.spool_log import SpoolLog
 from gateway.store import Store
@@ -201,7 +202,7 @@ def _judge(site: Site, entries: list[Entry], desk: Desk, store: Store) -> None:
         tx.sync_assets(maintained(site))
     panel = build_panel(site)
     views: dict[SignalSet, View] = {}
-    dispatch = Dispatch(desk, build_rules(site), Witness(site, store, build_sensors(site)))
+    dispatch = Dispatch(desk, build_rules(site), Witness(site, Lookback(store), build_sensors(site)))
     for entry in entries:
         happened = []
         for batch in entry.batches:
@@ -209,9 +210,8 @@ def _judge(site: Site, entries: list[Entry], desk: Desk, store: Store) -> None:
                 view = views[batch.signals] = panel.view(batch.signals.names)
             happened += panel.judge(view, batch.time, batch.values, batch.quality)
         if happened or dispatch.due(entry.time):
-            with dispatch.transaction(entry.time) as case:
-                for each in happened:
-                    case.act(each)
+            with dispatch.transaction(entry.time, happened):
+                pass
 
 
 def _said(desk: Desk) -> tuple[set[tuple[str, str, bool]], Counter[tuple[str | None, int]], list[str | None]]:
