@@ -10,6 +10,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from rules import Bound, Panel, Rule, RuleSettings, State, Transition, View, bind, report, step
+from rules.settings import MOST_WINDOWS
 from rules.windows import Ages, Ring, Window
 
 SECOND = 1_000_000_000
@@ -44,11 +45,15 @@ def form(*kinds: list[str]) -> st.SearchStrategy[dict[str, Any]]:
             "scope": st.just({"class": "pump"}),
             "signals": st.just({"v": "v", "n": "n", "w": "w"}),
             "params": st.just({"high": 4.0}),
-            "when": st.lists(when, min_size=1, max_size=3),
+            "when": st.lists(when, min_size=1, max_size=3).filter(_few_windows),
             "clear": st.fixed_dictionaries({"deadband": deadband, "off_delay": seconds}),
             "quality": st.just({"max_gap": "3s"}),
         }
     )
+
+
+def _few_windows(whens: list[dict[str, Any]]) -> bool:
+    return "".join(when["expr"] for when in whens).count("'") <= 2 * MOST_WINDOWS
 
 
 Trace = list[tuple[int, int, list[float]]]  # which set, seconds since the last batch, values
