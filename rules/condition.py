@@ -73,6 +73,8 @@ class Test:
     signal: int  # the first input that it reads
     left: Closure | float
     right: Closure | float
+    function: str  # of the left side: "" the signal itself, a window's, or "arithmetic"
+    length: int  # of that window, ns
 
     def sides(self, values: Sequence[float]) -> tuple[float, float]:
         """Both sides of the comparison for these inputs."""

@@ -217,6 +217,12 @@ class _Compiler:
             signal=signal,
             left=closure(left, self._inputs, self._params),
             right=closure(right, self._inputs, self._params),
+            function=left.function
+            if isinstance(left, Windowed)
+            else ""
+            if isinstance(left, Name)
+            else "arithmetic",
+            length=left.length if isinstance(left, Windowed) else 0,
         )
 
     def _keep_windows(self, *sides: Arithmetic) -> None:

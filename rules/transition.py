@@ -13,7 +13,11 @@ from rules.rule import Bound
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The comparison that decided, for the evidence and the sentence; values in the units of the signals."""
+    """The comparison that decided, for the evidence and the sentence.
+
+    ``value`` and ``limit`` are in the unit of ``signal`` where ``function`` is empty: then it is the signal itself.
+    Otherwise it is a window over it of ``length`` ns ("mean", "rate", "share" …, "age" in s), or "arithmetic".
+    """
 
     expression: str
     signal: str
@@ -24,6 +28,8 @@ class Decision:
     deadband: float
     on_delay: int
     peak: float | None
+    function: str = ""
+    length: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +113,8 @@ def _decision(bound: Bound, told: State, values: Sequence[float]) -> Decision:
         deadband=test.deadband,
         on_delay=next(level.on_delay for level in levels if contains(level.tree, told.cause)),
         peak=told.peak,
+        function=test.function,
+        length=test.length,
     )
 
 

@@ -186,6 +186,22 @@ def test_the_comparison_that_decided_is_the_first_true_one() -> None:
     assert (said[0].decision.expression, said[0].decision.margin) == ("v < 1", 0.5)
 
 
+@pytest.mark.parametrize(
+    ("expr", "function", "seconds"),
+    [
+        ("v > 1", "", 0),
+        ("1 < v", "", 0),
+        ("mean(v, '5m') > 1", "mean", 300),
+        ("abs(v) > 1", "arithmetic", 0),
+        ("stale(v, '5m')", "age", 0),
+        ("frozen(v, '5m')", "spread", 300),
+    ],
+)
+def test_a_decision_says_what_was_compared(expr: str, function: str, seconds: int) -> None:
+    (test,) = bound(when=[{"severity": 3, "expr": expr}]).program.tests
+    assert (test.function, test.length) == (function, seconds * SECOND)
+
+
 def test_an_earlier_sample_is_ignored() -> None:
     rule = bound(when=[{"severity": 3, "expr": "v > high"}])
     state = step(rule, State(), 10 * SECOND, [8.0])
