@@ -11,7 +11,7 @@ from typing import Any, Self
 from sqlalchemy import Engine, Table, Update, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from ticketing import database, events, intake, outbox, plans, report, tick, timers
+from ticketing import attachments, database, events, intake, outbox, plans, report, shelving, tick, timers
 from ticketing.knowledge import articles, search, suggest
 from ticketing.kpi.board import Kpi, board
 from ticketing.moves import Asked
@@ -25,6 +25,7 @@ from ticketing.records import (
     Article,
     ArticleVersion,
     Asset,
+    Attachment,
     Decision,
     Delivery,
     Offered,
@@ -32,6 +33,7 @@ from ticketing.records import (
     Plan,
     PlanDue,
     RaisedAlarm,
+    Shelf,
     Suggestion,
 )
 from ticketing.tables import alarm as alarms
@@ -147,6 +149,18 @@ class View(Reading):
         """Each time the plan fell due, and the order that opened."""
         return plans.dues(self, plan_id)
 
+    def shelves(self, at: int) -> list[Shelf]:
+        """What is muted at that time, by whom, why, and until when."""
+        return shelving.listed(self, at)
+
+    def attachments(self, number: str) -> list[Attachment]:
+        """What is attached to the order, without the bytes."""
+        return attachments.listed(self, number)
+
+    def attachment(self, number: str, sha256: str) -> bytes:
+        """The bytes of one attachment; NotFoundError."""
+        return attachments.data_of(self, number, sha256)
+
     def offered(self, number: str) -> list[Offered]:
         """Which articles were offered when the order opened, and what people said of them."""
         return suggest.offered(self, number)
@@ -231,6 +245,20 @@ class Tx(Writing, View):
         first = update(alarms).where(self.here(alarms, episode=episode, acked_at=None))
         self.connection.execute(first.values(acked_at=at, acked_by=actor.name, ack_note=note))
         return self.alarm(episode)
+
+    def shelve(
+        self, actor: Actor, asset: str, *, at: int, until: int, reason: str, rule_id: str = ""
+    ) -> None:
+        """Mute an asset's alarms (or those of one rule on it) for at most eight hours."""
+        shelving.shelve(self, actor, asset, at=at, until=until, reason=reason, rule_id=rule_id)
+
+    def unshelve(self, actor: Actor, asset: str, *, at: int, rule_id: str = "") -> None:
+        """End a shelving now; active alarms are judged at once."""
+        shelving.unshelve(self, actor, asset, at=at, rule_id=rule_id)
+
+    def attach(self, actor: Actor, number: str, *, at: int, name: str, mime: str, data: bytes) -> Attachment:
+        """Add a photo or paper to an open order."""
+        return attachments.attach(self, actor, number, at=at, name=name, mime=mime, data=data)
 
     def save_article(self, actor: Actor, article: Article, *, at: int, reason: str) -> Article:
         """A new article, or (with its ``id`` and the ``version`` that was read) its next version; StaleError."""

@@ -5,7 +5,7 @@ Everything may be said twice (a replay after kill −9): the second time changes
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from sqlalchemy import select, update
 
@@ -16,6 +16,7 @@ from ticketing.errors import FieldError
 from ticketing.fault_key import fault_key
 from ticketing.records import ENGINE, MINUTE, Decision, OrderPolicy, RaisedAlarm, State
 from ticketing.repair import watch_the_repair
+from ticketing.shelving import is_shelved
 from ticketing.tables import alarm as alarms
 from ticketing.tables import evidence, rule_version
 from ticketing.writing import Writing
@@ -32,6 +33,8 @@ def raised(tx: Writing, given: RaisedAlarm) -> Decision:
     if known is not None:
         numbers = [order.number for order in tx.orders_of_alarm(given.episode)]
         return Decision("known", next(iter(numbers), None), f"this episode is already {known.decision}")
+    if given.suppression == "none" and is_shelved(tx, given.asset, given.rule_id, given.at):
+        given = replace(given, suppression="shelved")
     _keep(tx, given)
     return decide(tx, tx.alarm(given.episode), given.at)
 

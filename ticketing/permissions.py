@@ -20,6 +20,7 @@ HANDS_ON = ("technician", "lead", "engineer")
 PERMISSIONS: Mapping[str, tuple[str, ...]] = {
     "order.read": EVERYONE,
     "order.open": EVERYONE,  # anybody who stands before the machine may report
+    "order.attach": HANDS_ON,
     "alarm.read": EVERYONE,
     "alarm.ack": HANDS_ON,
     "alarm.shelve": ("lead", "engineer"),

@@ -308,6 +308,30 @@ class PlanDue:
 
 
 @dataclass(frozen=True, slots=True)
+class Shelf:
+    """Alarms of an asset (of one rule, or of all where ``rule_id`` is empty) are muted until then."""
+
+    asset: str
+    rule_id: str
+    until: int
+    at: int
+    by: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """A file on an order; its bytes are asked for by their hash."""
+
+    sha256: str
+    name: str
+    mime: str
+    size: int
+    at: int
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
 class Cost:
     """What was spent on an order: labour (``minutes``), a part (``part_no``) or somebody's bill; in fen."""
 

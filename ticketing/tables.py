@@ -505,6 +505,36 @@ forward = Table(
     Column("body", Text, nullable=False),
 )
 
+# Alarms that somebody muted for a stated time: of one rule on an asset, or (rule_id '') of all.
+shelf = Table(
+    "shelf",
+    metadata,
+    key("site"),
+    key("asset"),
+    key("rule_id"),
+    Column("until", BigInteger, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("by", String, nullable=False),
+    Column("reason", String, nullable=False),
+    to_asset(),
+)
+
+# What people add to an order: photos, papers. The bytes are named by their hash.
+attachment = Table(
+    "attachment",
+    metadata,
+    key("site"),
+    key("number"),
+    key("sha256"),
+    Column("name", String, nullable=False),
+    Column("mime", String, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("by", String, nullable=False),
+    Column("data", LargeBinary, nullable=False),
+    to_order(),
+)
+
 # A key called a false alarm, per rule: silent until the time, or until severity or rule version change.
 mute = Table(
     "mute",

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from sqlalchemy import update
 
-from ticketing import costs, plans, sla, timers
+from ticketing import costs, plans, shelving, sla, timers
 from ticketing.attaching import attach
 from ticketing.auto_open import decide
 from ticketing.moves import Asked
@@ -110,6 +110,10 @@ def _plan(tx: Writing, due: Due) -> None:
     plans.fall_due(tx, due.subject, due.at)
 
 
+def _shelf(tx: Writing, due: Due) -> None:
+    shelving.expire(tx, due.subject, due.at)
+
+
 HANDLERS: Mapping[str, Callable[[Writing, Due], None]] = {
     "min_active": _held_long_enough,
     "self_clear": _self_clear,
@@ -120,4 +124,5 @@ HANDLERS: Mapping[str, Callable[[Writing, Due], None]] = {
     sla.TIMER_KIND: _escalate,
     "confirm_bypass": _confirm_bypass,
     plans.TIMER_KIND: _plan,
+    shelving.TIMER_KIND: _shelf,
 }
