@@ -49,8 +49,8 @@ class Line:
 
 
 def sentence(order: Order, evidence: Sequence[Evidence], language: Language) -> str:
-    """The reason in one sentence: the newest evidence's, else what the order is called."""
-    for found in reversed(evidence):
+    """The reason in one sentence: of the alarm that opened the order, else what the order is called."""
+    for found in evidence:
         if text := found.body.get("sentence", {}).get(language):
             return str(text)
     return order.title_zh if language == "zh" else order.title_en
