@@ -1,33 +1,50 @@
 """The ticket core: assets, alarms, evidence and work orders, with promises kept by the database.
 
-May import no other room and reads no clock: time is an argument (UTC, integer milliseconds).
+May import no other room and reads no clock: time is an argument (UTC, integer milliseconds); money is integer fen.
 
 ::
 
-    desk = Desk.open(state / "core.db", site="demo")             # or "postgresql://user@host/db"
+    desk = Desk.open(state / "core.db", site="demo")             # or "postgresql://user@host/db"; policy=Policy(…)
+
+    # The engine's side
     with desk.transaction() as tx:                               # all or nothing; one writer per site
         tx.sync_assets([Asset("pump-1", "pump", "一号泵", "Pump 1", criticality="A")])
         decision = tx.alarm_raised(RaisedAlarm(episode=…, …))    # Decision(kind, number, why)
-        tx.severity_raised(episode, 4, at, evidence)
-        tx.alarm_cleared(episode, at)
+        tx.severity_raised(episode, 4, at, evidence); tx.alarm_cleared(episode, at)
+        tx.machine_runs("pump-1", at, running=True); tx.counter("pump-1", "hours", 512, at)
         tx.tick(now)                                             # what fell due: list[Decision]
         tx.save_state("judge", cursor, blob)                     # with the alarms, or not at all
         tx.decisions                                             # everything decided in this transaction
-    with desk.read() as read:                                    # a consistent view; blocks nobody
-        read.orders(state="open", limit=50)                      # list[Order]; count_orders, count_by_state
-        read.order(number); read.timeline(number); read.evidence(number); read.tasks(number)
-        read.links(number); read.alarms(number=number); read.assets(); read.asset_history("pump-1")
-        read.legal_moves(number, actor)                          # names in MOVES: the buttons
-        read.load_state("judge"); read.verify(); read.export()
-    with desk.transaction() as tx:
-        order = tx.open_order(actor, at=now, asset="pump-1", title="漏油", failure_mode="ELU")
-        tx.move(order.number, "assign", actor, order.version, now, assignee="li")
-        tx.ack(episode, actor, now, "seen")
 
-A move is refused by MoveRefusedError (``why``: illegal, stale, guard → 409; role → 403), MissingFieldError
-and FieldError (→ 422, ``fields``), ForbiddenError (→ 403), NotFoundError (→ 404). ``MOVES`` says which moves
-there are, who may make them and which fields they need; ``FIELDS`` what each field may hold; ``FAILURE_MODES`` …
-the codes' names; ``PERMISSIONS`` who may do what else, and ``matrix()`` prints both.
+    # Reading
+    with desk.read() as read:                                    # one moment; blocks nobody; cannot write
+        read.orders(state="open", limit=50); read.count_orders(overdue_at=now); read.count_by_state()
+        read.order(number); read.timeline(number); read.evidence(number); read.links(number); read.tasks(number)
+        read.costs(number); read.approvals(number); read.attachments(number); read.suggestions(number, now)
+        read.alarms(active=True); read.shelves(now); read.assets(); read.asset_history("pump-1"); read.plans()
+        read.legal_moves(number, actor)                          # names in MOVES: the buttons
+        read.search_articles("轴承"); read.kpis(start, end); read.deliveries(now)
+        read.load_state("judge"); read.verify(); read.export()
+
+    # The people's side
+    with desk.transaction() as tx:
+        order = tx.open_order(actor, at=now, asset="pump-1", title="漏油", failure_mode="ELU", key="phone-1:17")
+        tx.move(order.number, "assign", actor, order.version, now, assignee="li")
+        tx.ack(episode, actor, now, "seen"); tx.shelve(actor, "pump-1", at=now, until=later, reason="test run")
+        tx.attach(actor, number, at=now, name="a.png", mime="image/png", data=…)
+        tx.save_article(actor, Article(…), at=now, reason="…")
+        tx.feedback(actor, number, "KB-000001", at=now, helped=True)
+        tx.save_plan(actor, Plan(…), at=now); tx.delivered(delivery, now)
+
+A move is refused by MoveRefusedError (``why``: illegal, stale, guard → 409; role → 403), MissingFieldError and
+FieldError (→ 422, ``fields``), ForbiddenError (→ 403), StaleError (→ 409), NotFoundError (→ 404). ``MOVES`` says which
+moves there are, who may make them and which fields they need; ``FIELDS`` what each field may hold; ``FAILURE_MODES``
+… the codes' names; ``PERMISSIONS`` who may do what else, and ``matrix()`` prints both. A gateway that shares a database
+with others says everything through ``relay.forwarding`` and ``relay.relay``.
+
+How it is made: ``tables`` and ``migrations`` hold the schema, ``reading`` and ``writing`` every query; ``moves`` is the
+one flow as a table and ``moving``/``effects`` carry it out; ``intake`` → ``auto_open`` → ``attaching`` turn alarms into
+orders; ``timers``/``tick`` let happen what falls due; ``events`` chains the history.
 """
 
 from ticketing.codes import CAUSES, DETECTIONS, FAILURE_MODES, MECHANISMS, REMEDIES
