@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from types import ModuleType
 
-from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
+from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.pool import ConnectionPoolEntry
 
@@ -30,7 +30,7 @@ def connect(target: str | Path) -> Engine:
         if url.get_backend_name() == "postgresql":
             return create_engine(url.set(drivername="postgresql+psycopg"), pool_pre_ping=True)
         target = url.database or ""
-    engine = create_engine(f"sqlite+pysqlite:///{target}", module=SQLITE)
+    engine = create_engine(URL.create("sqlite+pysqlite", database=str(target)), module=SQLITE)
     event.listen(engine, "connect", _tune)
     event.listen(engine, "begin", _begin)
     return engine

@@ -15,10 +15,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from tests.ticketing.scene import ASSETS
+from tests.ticketing.scene import ASSETS, BOTH
 from ticketing import Desk
-
-BOTH = ["sqlite", pytest.param("postgresql", marks=pytest.mark.needs("postgresql"))]
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from ticketing import Actor, Asset, Desk, Order, OrderPolicy, RaisedAlarm, Reading
 
 T0 = 1_767_225_600_000  # 2026-01-01 00:00 UTC
@@ -16,6 +18,7 @@ ASSETS = (
     Asset("pump-2", "pump", "二号泵", "Pump 2", parent="line-1", criticality="A"),
     Asset("fan-1", "fan", "风机", "Fan 1", criticality="C"),
 )
+BOTH = ["sqlite", pytest.param("postgresql", marks=pytest.mark.needs("postgresql"))]
 
 
 def raised(episode: str, at: int = T0, **more: Any) -> RaisedAlarm:

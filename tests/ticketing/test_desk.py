@@ -25,6 +25,12 @@ def test_the_migrations_make_exactly_the_tables_that_the_code_knows(url: str) ->
     engine.dispose()
 
 
+def test_any_path_will_do(tmp_path: Path) -> None:
+    path = tmp_path / "50% of #1? 工单.db"
+    Desk.open(path, site="demo").close()
+    assert path.exists()
+
+
 def test_the_newest_migration_is_the_one_the_code_expects() -> None:
     config = Config()
     config.set_main_option("script_location", str(Path(database.__file__).parent / "migrations"))
