@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -11,7 +11,20 @@ from typing import Any, Self
 from sqlalchemy import Engine, Table, Update, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from ticketing import attachments, database, events, intake, outbox, plans, report, shelving, tick, timers
+from ticketing import (
+    attachments,
+    database,
+    events,
+    history,
+    intake,
+    outbox,
+    plans,
+    report,
+    shelving,
+    tick,
+    timers,
+)
+from ticketing.history import Imported, PastOrder
 from ticketing.knowledge import articles, search, suggest
 from ticketing.kpi.board import Kpi, board
 from ticketing.moves import Asked
@@ -277,6 +290,10 @@ class Tx(Writing, View):
     def save_plan(self, actor: Actor, plan: Plan, *, at: int) -> Plan:
         """A plan of preventive work, new or changed; it opens its orders by itself."""
         return plans.save(self, actor, plan, at=at)
+
+    def import_history(self, actor: Actor, past: Sequence[PastOrder]) -> Imported:
+        """Keep orders from before our time (``history.read_rows`` checks a sheet); known ones are left alone."""
+        return history.keep(self, actor, past)
 
     def sync_assets(self, given: Iterable[Asset]) -> None:
         """Make the register what the site file says. What is no longer there is retired, never deleted."""

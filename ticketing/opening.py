@@ -16,7 +16,7 @@ from ticketing.writing import Writing
 
 def open_row(tx: Writing, *, at: int, actor: Actor, source: str, **columns: Any) -> Order:
     """A new order with the next number of its year; its clocks start. ``source`` is unique: what it came from."""
-    number = _next_number(tx, at)
+    number = next_number(tx, at)
     due_ack, due_resolve = tx.policy.due(columns["priority"], at)
     row = {
         "version": 1,
@@ -47,7 +47,8 @@ def open_row(tx: Writing, *, at: int, actor: Actor, source: str, **columns: Any)
     return order
 
 
-def _next_number(tx: Writing, at: int) -> str:
+def next_number(tx: Writing, at: int) -> str:
+    """The next number of the site and the year of ``at`` (UTC)."""
     year = datetime.fromtimestamp(at / 1000, UTC).year
     step = (
         update(number_series).where(tx.here(number_series, year=year)).values(last=number_series.c.last + 1)

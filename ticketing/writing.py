@@ -79,12 +79,19 @@ class Writing(Reading):
     ) -> None:
         """One line of history."""
         payload = {name: dict(part) for name, part in (("set", columns), ("fields", fields)) if part}
+        line = self.next_line(number, at=at, actor=actor, kind=kind, payload=payload)
+        self.add(wo_event, **line)
+        self.lines.append(line)
+
+    def next_line(
+        self, number: str, *, at: int, actor: Actor, kind: str, payload: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """The row of the next line of history; whoever asks for it must write it."""
         line = events.next_line(
             self._head, self.site, number=number, at=at, actor=actor, kind=kind, payload=payload
         )
-        self.add(wo_event, **line)
-        self.lines.append(line)
         self._head = events.Head(line["seq"], line["hash"])
+        return line
 
     def add(self, table: Table, **row: Any) -> None:
         """A new row of this site."""
