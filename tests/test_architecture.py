@@ -31,7 +31,7 @@ ONLY_IN = {
     "starlette": ("gateway/web",),
     "jinja2": ("gateway/web",),
     "uvicorn": ("gateway/web",),
-    "typer": ("gateway/commands.py", "simulators"),
+    "typer": ("gateway/commands", "simulators"),
     "prometheus_client": ("gateway/metrics.py",),
 }
 NO_CLOCK = ("rules", "models", "ticketing")

@@ -1,0 +1,18 @@
+"""The command line. Each command parses, calls one thing, prints; heavy modules load inside their command."""
+
+from __future__ import annotations
+
+import typer
+
+from gateway.commands import gateway, models, orders
+
+app = typer.Typer(
+    name="watchkeeper",
+    help="An edge gateway that keeps watch over machines: reads sensors, judges them, opens work orders.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+for part in (gateway, orders):
+    app.add_typer(part.app)
+app.add_typer(models.app, name="models")
