@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import parse_qsl
 
 from fastapi import Depends, Request
@@ -14,7 +14,7 @@ from gateway.i18n import Language
 from gateway.store import Readable
 from gateway.web.daemon import Daemon, LiveFeed
 from gateway.web.render import Renderer, reader_language
-from ticketing import Actor, Desk
+from ticketing import Actor, Desk, require
 
 # Until people sign in, the pages answer on loopback only; whoever sits there is this lead, or says who they are.
 LOCAL = Actor("local", frozenset({"lead", "technician", "engineer"}))
@@ -58,3 +58,13 @@ Hall = Annotated[House, Depends(_house)]
 Reader = Annotated[Language, Depends(_language)]
 Who = Annotated[Actor, Depends(actor)]
 Form = Annotated[dict[str, str], Depends(_form)]
+
+
+def may(permission: str) -> Any:
+    """For a route's ``dependencies``: whoever asks has this permission of the table, or is refused (403)."""
+
+    def check(who: Who) -> None:
+        require(who, permission)
+
+    check.permission = permission  # type: ignore[attr-defined]  # the tests ask each route for its own
+    return Depends(check)

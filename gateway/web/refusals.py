@@ -18,13 +18,15 @@ from gateway.web.daemon import DaemonAwayError, TooManyListenersError
 from gateway.web.guard import HEADERS
 from gateway.web.house import House
 from gateway.web.render import reader_language
-from ticketing import FieldError, MoveRefusedError, NotFoundError
+from ticketing import FieldError, ForbiddenError, MoveRefusedError, NotFoundError, StaleError
 
 log = logging.getLogger(__name__)
 
 REFUSALS: dict[type[Exception], int] = {
     NotFoundError: 404,
     MoveRefusedError: 409,
+    ForbiddenError: 403,
+    StaleError: 409,
     FieldError: 422,
     RequestValidationError: 422,
     DaemonAwayError: 503,
@@ -55,6 +57,10 @@ def refusal(error: Exception, language: Language) -> str:
         case RequestValidationError():
             names = _(", ").join(sorted({".".join(map(str, found["loc"][1:2])) for found in error.errors()}))
             text = _("The address or the data is not as it should be: %(fields)s.", fields=names)
+        case ForbiddenError():
+            text = _("That is for somebody else to do.")
+        case StaleError():
+            text = _("Somebody changed this meanwhile. Please read it again and repeat what you wanted.")
         case DaemonAwayError():
             text = _(
                 "The gateway does not answer. Start it with “watchkeeper run”; work orders can be read meanwhile."
