@@ -25,6 +25,7 @@ from gateway.influx import InfluxSettings
 from gateway.spool import SpoolSettings
 from models.settings import MODEL_KINDS, ModelSettings
 from rules import Rule, RuleError, RuleSettings, bind
+from rules.duration import parse_duration
 
 FILES = ("site.toml", "assets.toml", "devices.toml", "rules.toml", "models.toml", "people.toml")
 UNITS = frozenset(
@@ -98,8 +99,6 @@ UNITS = frozenset(
         "uS/cm",
     ]
 )
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
-_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 F = TypeVar("F", bound=BaseModel)
 _ASSET_ID = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
 
@@ -248,12 +247,6 @@ def load_site(folder: Path) -> Site:
     return site
 
 
-def parse_duration(text: str) -> timedelta | None:
-    """``"500ms"``, ``"5s"``, ``"10m"``, ``"2h"``, ``"1d"``; None when the text is none of these."""
-    match = _DURATION.fullmatch(text)
-    return timedelta(seconds=float(match[1]) * _SECONDS[match[2]]) if match else None
-
-
 class _Reader:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -317,7 +310,7 @@ class _Reader:
     def resolve(self, value: Any, file: str, key: str) -> Any:
         """Durations become timedeltas; ``{ file = … }`` and ``{ env = … }`` become what they point to."""
         if isinstance(value, str):
-            return parse_duration(value) or value
+            return _duration_or_text(value)
         if isinstance(value, list):
             return [self.resolve(item, file, f"{key}[{i}]") for i, item in enumerate(value)]
         if not isinstance(value, dict):
@@ -596,6 +589,13 @@ def spans(site: Site, asset: str) -> dict[str, tuple[float, float] | None]:
 def overrides(site: Site, asset: str, rule: str) -> Mapping[str, float]:
     """The asset's own numbers for the rule's parameters."""
     return site.assets[asset].params.get(rule, {}) if asset in site.assets else {}
+
+
+def _duration_or_text(value: str) -> str | timedelta:
+    try:
+        return parse_duration(value)
+    except ValueError:
+        return value
 
 
 def _short(value: object) -> str:

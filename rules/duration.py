@@ -9,6 +9,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BeforeValidator
 
 _MICROSECONDS = {"d": 86_400_000_000, "h": 3_600_000_000, "m": 60_000_000, "s": 1_000_000, "ms": 1_000}
+_MOST = 3_652_500 * _MICROSECONDS["d"]
 _PART = r"(?:(\d{1,9}(?:\.\d{1,6})?)%s)?"
 _FORM = re.compile(_PART * 5 % ("d", "h", "m(?!s)", "s", "ms"))
 LONGEST = timedelta(days=366)
@@ -27,7 +28,10 @@ def parse_duration(text: str) -> timedelta:
             f'"{text[:40]}" is not a duration; write for example "500ms", "90s", "10m", "2h" or "1d"'
         )
     parts = zip(found.groups(), _MICROSECONDS.values(), strict=True)
-    return timedelta(microseconds=sum(round(float(part) * scale) for part, scale in parts if part))
+    length = sum(round(float(part) * scale) for part, scale in parts if part)
+    if length > _MOST:
+        raise ValueError(f'"{text[:40]}" is longer than 10 000 years')
+    return timedelta(microseconds=length)
 
 
 def write_duration(duration: timedelta) -> str:

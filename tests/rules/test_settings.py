@@ -229,3 +229,8 @@ def test_durations_are_read_as_they_are_written(milliseconds: int) -> None:
 def test_what_is_no_duration(text: str) -> None:
     with pytest.raises(ValueError, match="is not a duration"):
         parse_duration(text)
+
+
+def test_a_duration_beyond_all_reason_is_refused_like_any_other() -> None:
+    with pytest.raises(ValueError, match="longer than"):
+        parse_duration("999999999d999999999h")
