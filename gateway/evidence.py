@@ -5,7 +5,7 @@ Its shape (times are UTC ms, durations seconds)::
     {"sentence": {"zh", "en"}, "counterfactual": {"zh", "en"},
      "asset", "failure_mode", "severity",
      "rule": {"id", "hash", "title": {"zh", "en"}, "mode"}, "parameters": {name: number},
-     "condition": {"text", "signal", "operator", "value", "limit", "margin", "deadband", "unit"},
+     "condition": {"text", "signal", "function", "length", "operator", "value", "limit", "margin", "deadband", "unit"},
      "timers": {"since", "raised", "on_delay"},
      "inputs": [{"signal", "value", "unit"}],
      "series": {"signal", "unit", "time": [...], "min": [...], "mean": [...], "max": [...]},   # 30 min
@@ -20,9 +20,20 @@ import math
 from typing import Any
 
 from gateway.config import Site
-from gateway.i18n import LANGUAGES, Language, speaker, term
+from gateway.i18n import LANGUAGES, Language, speaker
 from gateway.lookback import Lookback
 from gateway.sensors import Sensors
+from gateway.wording import (
+    asset_with_id,
+    duration,
+    joined,
+    measure_name,
+    measure_unit,
+    measured,
+    number,
+    signal_name,
+    signal_unit,
+)
 from rules import Rule, Transition
 
 _MS = 1_000_000
@@ -63,12 +74,16 @@ class Witness:
             "condition": {
                 "text": decided.expression,
                 "signal": decided.signal,
+                "function": decided.function,
+                "length": decided.length / _S,
                 "operator": decided.operator,
                 "value": decided.value,
                 "limit": decided.limit,
                 "margin": decided.margin,
                 "deadband": decided.deadband,
-                "unit": unit,
+                "unit": measure_unit(self._site, decided.signal, decided.function)
+                if decided.function
+                else unit,
             },
             "timers": {
                 "since": happened.since // _MS,
@@ -88,16 +103,16 @@ class Witness:
         """What happened, in one sentence for people."""
         decided, _ = happened.decision, speaker(language)
         assert decided is not None
-        quantity = decided.signal.partition("/")[2]
+        site, symbol = self._site, measure_unit(self._site, decided.signal, decided.function)
         words = {
-            "asset": self.asset_name(language, happened.asset),
-            "quantity": self.quantity_name(language, decided.signal),
-            "value": _with_unit(decided.value, self._unit(decided.signal)),
-            "limit": _with_unit(decided.limit, self._unit(decided.signal)),
-            "margin": _number(decided.margin),
-            "held": _seconds(decided.on_delay / _S),
+            "asset": asset_with_id(site, happened.asset, language),
+            "quantity": measure_name(site, decided.signal, decided.function, decided.length / _S, language),
+            "value": measured(decided.value, symbol),
+            "limit": measured(decided.limit, symbol),
+            "margin": number(decided.margin, 3),
+            "held": duration(decided.on_delay / _S, language),
         }
-        if quantity == "online":
+        if decided.signal.endswith("/online"):
             return _("%(asset)s has not answered for %(held)s.", **words)
         side = _BEYOND.get(decided.operator, "other")
         text = {
@@ -118,63 +133,40 @@ class Witness:
         decided, _ = happened.decision, speaker(language)
         assert decided is not None
         others = [
-            f"{self.quantity_name(language, signal)} {_with_unit(value, self._unit(signal))}"
+            f"{signal_name(self._site, signal, language)} {measured(value, signal_unit(self._site, signal))}"
             for signal, value in happened.inputs.items()
-            if signal != decided.signal and value is not None
+            if value is not None and (signal != decided.signal or decided.function)
         ]
         parts = [
-            f"{self.quantity_name(language, part.signal)} {part.share:.0%}"
+            f"{signal_name(self._site, part.signal, language)} {part.share:.0%}"
             for part in self._sensors.why(decided.signal)
         ]
         found = []
         if others:
-            found.append(_("At the time: %(others)s.", others=_joined(language, others)))
+            found.append(_("At the time: %(others)s.", others=joined(others, language)))
         if parts:
-            found.append(_("Mostly because of: %(parts)s.", parts=_joined(language, parts)))
+            found.append(_("Mostly because of: %(parts)s.", parts=joined(parts, language)))
         return found
 
     def counterfactual(self, language: Language, happened: Transition) -> str:
         """Which limit or on-delay would not have fired."""
         decided, _ = happened.decision, speaker(language)
         assert decided is not None
-        delay = _seconds(math.floor(decided.on_delay / _S) + 1)
+        delay = duration(math.floor(decided.on_delay / _S) + 1, language)
         if decided.value is None or decided.operator not in _BEYOND or decided.signal.endswith("/online"):
             return _("An on-delay of %(delay)s would not have fired by then.", delay=delay)
         upwards = _BEYOND[decided.operator] == "above"
-        limit = _with_unit(_rounded(decided.value, upwards=upwards), self._unit(decided.signal))
+        symbol = measure_unit(self._site, decided.signal, decided.function)
+        limit = measured(_rounded(decided.value, upwards=upwards), symbol)
         return _(
             "A limit of %(limit)s or an on-delay of %(delay)s would not have fired by then.",
             limit=limit,
             delay=delay,
         )
 
-    def asset_name(self, language: Language, asset: str) -> str:
-        """What people call the asset, with its id: ``1 号循环泵 (pump-1)``."""
-        known = self._site.assets.get(asset)
-        name = (known.name_zh if language == "zh" else known.name_en) if known else ""
-        return f"{name} ({asset})" if name else asset
-
-    def quantity_name(self, language: Language, signal: str) -> str:
-        """What people call the quantity of ``signal``."""
-        known = self._site.signal(signal)
-        name = (known.name_zh if language == "zh" else known.name_en) if known else ""
-        return name or term(language, "quantity", signal.partition("/")[2])
-
     def _unit(self, signal: str) -> str:
         known = self._site.signal(signal)
         return known.unit if known and known.unit != "1" else ""
-
-
-def _number(value: float | None) -> str:
-    """Three or four significant digits, never an exponent for what a plant measures."""
-    return (
-        "?" if value is None else f"{value:,.0f}".replace(",", "") if abs(value) >= 1000 else f"{value:.3g}"
-    )
-
-
-def _with_unit(value: float | None, unit: str) -> str:
-    symbol = {"degC": "°C", "degF": "°F", "m3/h": "m³/h", "m3": "m³", "m/s2": "m/s²"}.get(unit, unit)
-    return f"{_number(value)} {symbol}".strip()
 
 
 def _rounded(value: float, *, upwards: bool) -> float:
@@ -183,14 +175,3 @@ def _rounded(value: float, *, upwards: bool) -> float:
         return 0.0
     step = 10.0 ** (math.floor(math.log10(abs(value))) - 1)
     return (math.floor(value / step) + 1 if upwards else math.ceil(value / step) - 1) * step
-
-
-def _seconds(seconds: float) -> str:
-    for size, unit in ((86_400, "d"), (3600, "h"), (60, "min")):
-        if seconds >= size and seconds % size == 0:
-            return f"{seconds / size:g} {unit}"
-    return f"{seconds:g} s"
-
-
-def _joined(language: Language, parts: list[str]) -> str:
-    return ("、" if language == "zh" else ", ").join(parts)

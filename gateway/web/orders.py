@@ -13,7 +13,8 @@ from gateway.web import forms, story
 from gateway.web.encode import plain, sheet
 from gateway.web.house import Form, Hall, House, Reader, Who, actor
 from gateway.web.refusals import refusal, status_of
-from gateway.web.render import asset_name, iso, reader_language
+from gateway.web.render import iso, reader_language
+from gateway.wording import asset_name
 from ticketing import FIELDS, Actor, FieldError, MoveRefusedError, Order, State
 
 router = APIRouter()

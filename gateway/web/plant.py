@@ -24,7 +24,8 @@ from gateway.web import story
 from gateway.web.daemon import DaemonAwayError, TooManyListenersError
 from gateway.web.encode import sheet
 from gateway.web.house import Hall, House
-from gateway.web.render import iso, reader_language, signal_name, signal_unit
+from gateway.web.render import iso, reader_language
+from gateway.wording import signal_name, signal_unit
 from rules.condition import Tree
 from ticketing import NotFoundError
 

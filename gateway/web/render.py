@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,20 +20,11 @@ from devices.batch import Reason
 from gateway import i18n
 from gateway.config import Site
 from gateway.i18n import Language
+from gateway.wording import asset_name, class_name, number, person_name, signal_name, signal_unit, unit
 
 HERE = Path(__file__).parent
 STATIC = HERE / "static"
 THEMES = ("auto", "light", "dark")
-UNITS = {
-    "degC": "°C",
-    "degF": "°F",
-    "m3/h": "m³/h",
-    "m3": "m³",
-    "m/s2": "m/s²",
-    "um": "µm",
-    "rpm": "r/min",
-    "1": "",
-}
 
 
 class Renderer:
@@ -100,64 +90,6 @@ def reader_language(site: Site, request: Request) -> Language:
     return i18n.choose(
         request.cookies.get("lang"), request.headers.get("accept-language"), site.site.language
     )
-
-
-def asset_name(site: Site, asset: str, language: Language) -> str:
-    """What people call the asset (or the device that stands in its place)."""
-    found = site.assets.get(asset)
-    if found is None:
-        return asset
-    return (found.name_zh if language == "zh" else found.name_en) or asset
-
-
-def class_name(site: Site, asset: str, language: Language) -> str:
-    """What kind of machine the asset is."""
-    kind = site.class_of(asset)
-    found = site.classes.get(kind)
-    own = found and (found.name_zh if language == "zh" else found.name_en)
-    return own or i18n.term(language, "class", kind)
-
-
-def person_name(site: Site, key: str, language: Language) -> str:
-    """The person's name; our own hands have names too."""
-    return site.people[key].name if key in site.people else i18n.term(language, "person", key)
-
-
-def signal_name(site: Site, signal: str, language: Language) -> str:
-    """What people call the signal, without its asset: the site's own word, else the glossary's."""
-    found = site.signal(signal)
-    own = found and (found.name_zh if language == "zh" else found.name_en)
-    quantity = signal.partition("/")[2]
-    judged = quantity.removesuffix("_anomaly")
-    if found is None and judged != quantity:
-        _ = i18n.speaker(language)
-        return _(
-            "%(quantity)s, anomaly score",
-            quantity=signal_name(site, signal.removesuffix("_anomaly"), language),
-        )
-    return own or i18n.term(language, "quantity", quantity)
-
-
-def signal_unit(site: Site, signal: str) -> str:
-    """The unit as people write it; nothing for a pure number."""
-    found = site.signal(signal)
-    return unit(found.unit) if found else ""
-
-
-def unit(code: str) -> str:
-    """``degC`` as °C."""
-    return UNITS.get(code, code)
-
-
-def number(value: float | None, digits: int = 4) -> str:
-    """``digits`` significant digits, never an exponent for what a gauge shows; an absent value is a dash."""
-    if value is None or not math.isfinite(value):
-        return "–"
-    if value == 0:
-        return "0"
-    places = max(0, digits - 1 - math.floor(math.log10(abs(value))))
-    text = f"{value:.{min(places, 6)}f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def iso(milliseconds: int) -> str:

@@ -10,7 +10,15 @@ from gateway import i18n
 from gateway.config import Site
 from gateway.i18n import Language
 from gateway.web.forms import choice_name
-from gateway.web.render import number, person_name, signal_name, unit
+from gateway.wording import (
+    duration,
+    measure_name,
+    measured,
+    number,
+    person_name,
+    signal_name,
+    unit,
+)
 from ticketing import Alarm, Event, Evidence, Order
 from ticketing.fields import FIELDS
 
@@ -77,10 +85,15 @@ def evidence_chart(
         "name": name,
         "unit": unit(series.get("unit", "")),
         "series": {key: series[key] for key in ("time", "min", "mean", "max") if key in series},
-        "limits": [limit_line(condition, body.get("severity", 3), language)] if "limit" in condition else [],
+        "limits": [limit_line(condition, body.get("severity", 3), language)] if _drawn(condition) else [],
         "spans": spans,
         "marks": [{"time": timers["raised"], "word": _("alarm")}] if "raised" in timers else [],
     }
+
+
+def _drawn(condition: Mapping[str, Any]) -> bool:
+    """Whether the limit is one on the signal's own scale."""
+    return "limit" in condition and condition.get("function", "") in {"", "mean", "rms", "min", "max"}
 
 
 def limit_line(condition: Mapping[str, Any], severity: int, language: Language) -> dict[str, Any]:
@@ -105,24 +118,9 @@ def facts(site: Site, body: Mapping[str, Any], language: Language) -> list[tuple
         title = (rule.get("title") or {}).get(language) or rule["id"]
         shown.append((_("Rule"), title if title == rule["id"] else f"{title} ({rule['id']})"))
     if condition:
-        measure = unit(condition.get("unit", ""))
-        signal = signal_name(site, condition["signal"], language) if "signal" in condition else ""
-        shown.append((_("Condition"), str(condition.get("text", ""))))
-        shown.append((_("Measured"), f"{signal} {number(condition.get('value'))} {measure}".strip()))
-        shown.append(
-            (
-                _("Limit"),
-                f"{condition.get('operator', '')} {number(condition.get('limit'))} {measure}".strip(),
-            )
-        )
-        if condition.get("margin") is not None:
-            shown.append((_("Margin"), f"{condition['margin']:+.3g} {measure}".strip()))
-        if condition.get("deadband"):
-            shown.append(
-                (_("Clears after falling back by"), f"{number(condition['deadband'])} {measure}".strip())
-            )
+        shown += _compared(site, condition, language)
     if timers.get("on_delay"):
-        shown.append((_("Had to hold for"), duration(timers["on_delay"] * 1000, language)))
+        shown.append((_("Had to hold for"), duration(timers["on_delay"], language)))
     for entry in body.get("inputs") or []:
         if entry["signal"] != condition.get("signal"):
             value = f"{number(entry['value'])} {unit(entry.get('unit', ''))}"
@@ -130,14 +128,24 @@ def facts(site: Site, body: Mapping[str, Any], language: Language) -> list[tuple
     return [(label, value) for label, value in shown if value]
 
 
-def duration(milliseconds: float, language: Language) -> str:
-    """``90 s``, ``12 min``, ``3 h``, ``2 d``: one unit, as a person would say it."""
-    _ = i18n.speaker(language)
-    seconds = milliseconds / 1000
-    for length, text in ((86_400, _("%(n)s d")), (3_600, _("%(n)s h")), (60, _("%(n)s min"))):
-        if seconds >= 2 * length or (seconds >= length and seconds % length == 0):
-            return text.replace("%(n)s", number(seconds / length, 3))
-    return _("%(n)s s", n=number(seconds, 3))
+def _compared(site: Site, condition: Mapping[str, Any], language: Language) -> list[tuple[str, str]]:
+    """What was compared with which limit."""
+    _, symbol = i18n.speaker(language), unit(condition.get("unit", ""))
+    function, length = condition.get("function", ""), condition.get("length", 0)
+    name = (
+        measure_name(site, condition["signal"], function, length, language) if "signal" in condition else ""
+    )
+    limit = measured(condition.get("limit"), symbol, 4)
+    shown = [
+        (_("Condition"), str(condition.get("text", ""))),
+        (_("Measured"), f"{name} {measured(condition.get('value'), symbol, 4)}".strip()),
+        (_("Limit"), f"{condition.get('operator', '')} {limit}".strip()),
+    ]
+    if condition.get("margin") is not None:
+        shown.append((_("Margin"), f"{condition['margin']:+.3g} {symbol}".strip()))
+    if condition.get("deadband"):
+        shown.append((_("Clears after falling back by"), measured(condition["deadband"], symbol, 4)))
+    return shown
 
 
 def timeline(site: Site, events: Sequence[Event], language: Language) -> list[Line]:

@@ -159,13 +159,38 @@ def test_a_fault_opens_one_order_with_its_sentence_in_both_languages(site: Site)
     body = evidence.body
     assert body["sentence"]["en"] == (
         "Pump one (pump-1): vibration velocity 5.2 mm/s is above the limit 4.5 mm/s (by 0.7), for 5 s. "
-        "At the time: speed 1480 rpm."
+        "At the time: speed 1480 r/min."
     )
     assert "一号泵 (pump-1)" in body["sentence"]["zh"]
     assert "5.2 mm/s" in body["sentence"]["zh"]
     assert "above" not in body["sentence"]["zh"]
     assert "5.3 mm/s" in body["counterfactual"]["en"]
     assert body["condition"]["margin"] == pytest.approx(0.7)
+
+
+RISING = """
+    [rule.rising]
+    failure_mode = "VIB"
+    scope = { class = "pump" }
+    signals = { v = "vib_rms" }
+    work_order = { min_active = { 2 = "0s" } }
+    [[rule.rising.when]]
+    severity = 2
+    expr = "rate(v, '30s') > 0.01"
+    on_delay = "2s"
+"""
+
+
+def test_a_function_of_a_signal_is_told_as_what_it_is(site: Site, tmp_path: Path) -> None:
+    with (tmp_path / "rules.toml").open("a") as rules:
+        rules.write(textwrap.dedent(RISING))
+    run(load_site(tmp_path), trace([1.0 + 0.02 * i for i in range(60)]))
+    ((evidence,),) = outcome(site)[1:]
+    sentence = evidence.body["sentence"]
+    assert sentence["en"].startswith(
+        "Pump one (pump-1): rate of change of vibration velocity over 30 s 0.02 mm/s/s is above the limit 0.01 mm/s/s"
+    )
+    assert "振动速度有效值在30 秒内的变化率" in sentence["zh"]
 
 
 def test_running_well_opens_nothing(site: Site) -> None:

@@ -16,6 +16,7 @@ from devices.batch import Reason
 from devices.kinds import KINDS
 from gateway import i18n
 from gateway.config import Site
+from rules.windows import FUNCTIONS
 from ticketing import FIELDS, MOVES, Desk, State
 
 GATEWAY = Path(i18n.__file__).parent
@@ -52,6 +53,7 @@ def codes() -> Iterator[tuple[str, str]]:
         "priority": list("1234"),
         "tile": ["open", "new", "at_work", "resolved"],
         "filter": ["open", "at_work", "all"],
+        "function": [*FUNCTIONS, "age"],
         "window": ["15m", "1h", "24h", "7d"],
         "person": ["local", "engine", "timer"],
         "role": ["viewer", "technician", "lead", "engineer", "admin"],
