@@ -12,6 +12,7 @@ from sqlalchemy import Engine, Table, Update, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from ticketing import (
+    answers,
     attachments,
     database,
     events,
@@ -21,9 +22,11 @@ from ticketing import (
     plans,
     report,
     shelving,
+    signing,
     tick,
     timers,
 )
+from ticketing.errors import WrongPinError
 from ticketing.history import Imported, PastOrder
 from ticketing.knowledge import articles, search, suggest
 from ticketing.kpi.board import Kpi, board
@@ -89,11 +92,16 @@ class Desk:
     @contextmanager
     def transaction(self) -> Iterator[Tx]:
         """What is written inside is committed at the end, or nothing is. One writer per site at a time."""
-        with self._writing.connect() as connection, connection.begin():
-            tx = Tx(connection, self.site, self._version)
-            yield tx
-            tx.finish()
-            outbox.tell(tx, tx.lines)
+        try:
+            with self._writing.connect() as connection, connection.begin():
+                tx = Tx(connection, self.site, self._version)
+                yield tx
+                tx.finish()
+                outbox.tell(tx, tx.lines)
+        except WrongPinError as error:  # nothing was done, yet it must be remembered
+            with self._writing.connect() as connection, connection.begin():
+                signing.count_wrong(Tx(connection, self.site, self._version), error)
+            raise
 
     @contextmanager
     def read(self) -> Iterator[View]:
@@ -173,6 +181,18 @@ class View(Reading):
     def attachment(self, number: str, sha256: str) -> bytes:
         """The bytes of one attachment; NotFoundError."""
         return attachments.data_of(self, number, sha256)
+
+    def document(self, number: str) -> str:
+        """The order as it was signed, as canonical JSON: its SHA-256 is what ``seal`` says."""
+        return signing.document(self, number)
+
+    def seal(self, number: str) -> dict[str, Any]:
+        """Who signed the order, when and how, and the hash of its document; NotFoundError."""
+        return signing.seal_of(self, number)
+
+    def answered(self, actor: Actor, key: str, request: str) -> str | None:
+        """What this request was answered before under its key; StaleError if the key is another request's."""
+        return answers.given(self, actor, key, request)
 
     def offered(self, number: str) -> list[Offered]:
         """Which articles were offered when the order opened, and what people said of them."""
@@ -272,6 +292,14 @@ class Tx(Writing, View):
     def attach(self, actor: Actor, number: str, *, at: int, name: str, mime: str, data: bytes) -> Attachment:
         """Add a photo or paper to an open order."""
         return attachments.attach(self, actor, number, at=at, name=name, mime=mime, data=data)
+
+    def set_pin(self, actor: Actor, pin: str, *, salt: bytes, at: int) -> None:
+        """What the person signs with from now on; ``salt`` is 16 random bytes."""
+        signing.set_pin(self, actor, pin, salt=salt, at=at)
+
+    def keep_answer(self, actor: Actor, key: str, request: str, answer: str, *, at: int) -> None:
+        """Remember what a request was answered under its key, with what it did."""
+        answers.keep(self, actor, key, request, answer, at=at)
 
     def save_article(self, actor: Actor, article: Article, *, at: int, reason: str) -> Article:
         """A new article, or (with its ``id`` and the ``version`` that was read) its next version; StaleError."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from sqlalchemy import delete, func, select
 
-from ticketing import costs, merging, plans, sla, tasks, timers
+from ticketing import costs, custom, linking, merging, plans, signing, sla, tasks, timers
+from ticketing.events import canonical
 from ticketing.moves import Asked
 from ticketing.opening import open_row
 from ticketing.records import DAY, Order
@@ -34,6 +36,7 @@ def _resumed(tx: Writing, order: Order, asked: Asked) -> dict[str, Any]:
 
 def _resolved(tx: Writing, order: Order, asked: Asked) -> dict[str, Any]:
     costs.within_approval(tx, order)
+    custom.require_filled(tx.policy_of(order).fields, json.loads(order.custom), "resolve")
     return {"resolved_at": asked.at, "outcome": asked.fields.get("outcome", "worked")}
 
 
@@ -54,8 +57,18 @@ def _closed(_tx: Writing, _order: Order, asked: Asked) -> dict[str, Any]:
     return {"closed_at": asked.at}
 
 
+def _signed(tx: Writing, order: Order, asked: Asked) -> dict[str, Any]:
+    signing.check(tx, order, asked)
+    return {"closed_at": asked.at}
+
+
 def _cancelled(_tx: Writing, _order: Order, asked: Asked) -> dict[str, Any]:
     return {"closed_at": asked.at, "outcome": asked.fields.get("cancel_reason", "self_cleared")}
+
+
+def _filled_in(tx: Writing, order: Order, asked: Asked) -> dict[str, Any]:
+    fields = tx.policy_of(order).fields
+    return {"custom": canonical(custom.merged(fields, json.loads(order.custom), asked.fields["custom"]))}
 
 
 def _escalated(_tx: Writing, order: Order, _asked: Asked) -> dict[str, Any]:
@@ -72,11 +85,12 @@ COLUMNS: Mapping[str, Columns] = {
     "reject": _reopened,
     "recur": _reopened,
     "set_priority": _prioritised,
-    "sign_off": _closed,
+    "sign_off": _signed,
     "auto_close": _closed,
     "cancel": _cancelled,
     "self_cleared": _cancelled,
     "escalate": _escalated,
+    "set_fields": _filled_in,
     "merge_in": merging.earliest_clocks,
     "unmerge": merging.as_it_was,
 }
@@ -148,8 +162,11 @@ AFTER: Mapping[str, tuple[After, ...]] = {
     "hold": (_judge_the_silent,),
     "resolve": (_verify, _judge_the_silent, _mute_if_false, _plan_done),
     "cancel": (_mute_if_false, _link_duplicate, _plan_done),
-    "sign_off": (_inspect_again,),
+    "sign_off": (signing.seal, _inspect_again),
     "do_task": (tasks.done,),
+    "add_task": (tasks.asked_for,),
+    "link": (linking.link,),
+    "unlink": (linking.unlink,),
     "add_cost": (costs.added,),
     "estimate": (costs.ask_for_approval,),
     "approve": (costs.approved,),

@@ -53,3 +53,11 @@ class MissingFieldError(FieldError):
     def __init__(self, move: str, fields: Sequence[str]) -> None:
         super().__init__(fields, f"{move} needs {', '.join(fields)}")
         self.move = move
+
+
+class WrongPinError(FieldError):
+    """The PIN is not this person's (HTTP 422); the desk counts it."""
+
+    def __init__(self, person: str, at: int) -> None:
+        super().__init__(["pin"], f"that is not the PIN of {person}")
+        self.person, self.at = person, at

@@ -15,11 +15,13 @@ TEXT_LIMIT = 4000  # characters
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """What a field holds: one of ``choices``, a whole number in ``span``, or text."""
+    """What a field holds: one of ``choices``, a whole number in ``span``, names with ``values``, or text."""
 
     choices: tuple[str, ...] = ()
     span: tuple[int, int] | None = None
+    values: bool = False
     column: bool = False  # kept on the order itself, not only in its history
+    secret: bool = False  # looked at once and kept nowhere
 
     def problem(self, value: object) -> str | None:
         """What is wrong with ``value``, or None."""
@@ -27,6 +29,9 @@ class Field:
             low, high = self.span
             fits = isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
             return None if fits else f"must be a whole number {low} to {high}"
+        if self.values:
+            fits = isinstance(value, dict) and all(isinstance(name, str) for name in value)
+            return None if fits else "must be an object of names and values"
         if not isinstance(value, str):
             return "must be text"
         if self.choices and value not in self.choices:
@@ -65,4 +70,13 @@ FIELDS: Mapping[str, Field] = {
     "minutes": Field(span=(0, 100_000)),
     "part_no": Field(),
     "other": Field(),
+    "link_kind": Field(("duplicate_of", "caused_by", "blocks")),
+    "custom": Field(values=True),
+    "downtime_start": Field(span=(0, FAR), column=True),
+    "downtime_end": Field(span=(0, FAR), column=True),
+    "pin": Field(secret=True),
+    "signature": Field(),
+    "text": Field(),
+    "task_kind": Field(("check", "number", "text", "photo", "meter")),
+    "unit": Field(),
 }

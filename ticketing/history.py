@@ -285,4 +285,5 @@ def _row(tx: Writing, order: PastOrder) -> dict[str, Any]:
         "verify_ms": 0,
         "policy": tx.policy_hash,
         "est_cost_fen": 0,
+        "custom": "{}",
     }

@@ -47,6 +47,16 @@ def tasks_done(order: Order, _asked: Asked) -> str | None:
     return f"{order.open_tasks} mandatory tasks are not done" if order.open_tasks else None
 
 
+def downtime_fits(order: Order, asked: Asked) -> str | None:
+    start = asked.fields.get("downtime_start", order.downtime_start)
+    end = asked.fields.get("downtime_end", order.downtime_end)
+    if start is None:
+        return None if end is None else "a downtime that ends has begun: give downtime_start too"
+    if asked.name == "resolve" and end is None:
+        return "its downtime goes on: say when it ended, with downtime_end"
+    return "its downtime ends before it begins" if end is not None and end < start else None
+
+
 def not_the_assignee(order: Order, asked: Asked) -> str | None:
     return "whoever did the work cannot sign it off" if asked.actor.name == order.assignee else None
 
@@ -102,8 +112,8 @@ MOVES: Mapping[str, Move] = {
         RESOLVED,
         (ASSIGNEE,),
         ("symptom", "mechanism", "remedy"),
-        ("cause", "detection", "outcome", "stop_kind", "comment"),
-        (tasks_done,),
+        ("cause", "detection", "outcome", "stop_kind", "downtime_end", "comment"),
+        (tasks_done, downtime_fits),
     ),
     "reject": Move((RESOLVED,), ASSIGNED, (REQUESTER, LEAD), ("reason",)),
     "recur": Move((RESOLVED,), ASSIGNED, (OUR_ENGINE, OUR_TIMER), ("reason",)),
@@ -112,7 +122,7 @@ MOVES: Mapping[str, Move] = {
         CLOSED,
         (REQUESTER, LEAD),
         ("stars",),
-        ("comment", "override_reason"),
+        ("comment", "override_reason", "pin", "signature"),
         (not_the_assignee, signal_verified),
     ),
     "auto_close": Move((RESOLVED,), CLOSED, (OUR_TIMER,), guards=(signal_verified,)),
@@ -138,6 +148,18 @@ MOVES: Mapping[str, Move] = {
         ("cost_kind", "cost_fen"),
         ("minutes", "part_no", "comment"),
     ),
+    "add_task": Move(TO_DO, None, (ASSIGNEE, LEAD), ("text",), ("task_kind", "unit")),
+    "downtime": Move(
+        (ASSIGNED, IN_PROGRESS, ON_HOLD, RESOLVED),
+        None,
+        (ASSIGNEE, LEAD),
+        ("downtime_start",),
+        ("downtime_end", "stop_kind"),
+        (downtime_fits,),
+    ),
+    "set_fields": Move(OPEN_STATES, None, (ASSIGNEE, REQUESTER, LEAD), ("custom",)),
+    "link": Move(OPEN_STATES, None, (ASSIGNEE, LEAD, ENGINEER), ("link_kind", "other")),
+    "unlink": Move(OPEN_STATES, None, (ASSIGNEE, LEAD, ENGINEER), ("link_kind", "other")),
     "merge_in": Move(TO_DO, None, (LEAD,), ("other",), ("reason",)),
     "watch": Move(OPEN_STATES, None, (PERSON,)),
 }
@@ -157,7 +179,11 @@ def standing(order: Order, actor: Actor) -> frozenset[str]:
 def legal_moves(order: Order, actor: Actor) -> list[str]:
     """The moves this actor could make now, in the table's order: the buttons. A guard may ask for more."""
     mine = standing(order, actor)
-    return [name for name, move in MOVES.items() if order.state in move.from_ and mine.intersection(move.who)]
+    return [
+        name
+        for name, move in MOVES.items()
+        if order.state in move.from_ and mine.intersection(move.who) and actor.covers(f"order.{name}")
+    ]
 
 
 def check(order: Order, asked: Asked) -> Move:
@@ -174,6 +200,8 @@ def check(order: Order, asked: Asked) -> Move:
         raise refused("illegal", f"{name} starts from {' or '.join(move.from_)}")
     if not standing(order, asked.actor).intersection(move.who):
         raise refused("role", f"{name} is for {' or '.join(move.who)}")
+    if not asked.actor.covers(f"order.{name}"):
+        raise refused("role", f"this token is not for order.{name}")
     if asked.version != order.version:
         raise refused("stale", f"it was changed meanwhile (version {order.version}, yours {asked.version})")
     check_fields(name, move, fields)

@@ -29,7 +29,7 @@ def make_move(tx: Writing, order: Order, asked: Asked) -> Order:
         actor=asked.actor,
         kind=asked.name,
         columns=columns,
-        fields=asked.fields,
+        fields={name: value for name, value in asked.fields.items() if not FIELDS[name].secret},
         moved=asked.actor.kind == "person" or move.to is not None,
     )
     for follow in AFTER.get(asked.name, ()):

@@ -36,6 +36,7 @@ def open_row(tx: Writing, *, at: int, actor: Actor, source: str, **columns: Any)
         "verify_ms": 0,
         "policy": tx.policy_hash,
         "est_cost_fen": 0,
+        "custom": "{}",
         **columns,
     }
     tx.add(work_order, number=number, **row)

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from pydantic import TypeAdapter
 
 from ticketing.calendar import Calendar, add
+from ticketing.custom import CustomField
 from ticketing.events import canonical, sha256
 from ticketing.records import DAY, HOUR, MINUTE
 
@@ -110,6 +111,8 @@ class Policy:
     )  # these holds stop the resolve clock
     steps: tuple[Step, ...] = DEFAULT_STEPS
     channels: tuple[Channel, ...] = ()
+    fields: tuple[CustomField, ...] = ()  # the site's own, on every order
+    signed: tuple[int, ...] = ()  # orders of these priorities close with a PIN or a drawn signature only
     approvals: tuple[tuple[int, str], ...] = DEFAULT_APPROVALS  # from so many fen on, this role must approve
     correlation_window: int = 600_000
     flood_window: int = 600_000

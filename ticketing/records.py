@@ -193,6 +193,9 @@ class Order:
     verified_at: int | None
     policy: str | None  # the version of the site's figures that it was opened under
     est_cost_fen: int
+    custom: str = "{}"  # the site's own fields, canonical JSON
+    downtime_start: int | None = None
+    downtime_end: int | None = None
     # facts beside the row
     alarms: int = 0
     alarms_active: int = 0

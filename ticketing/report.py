@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from sqlalchemy import select
 
+from ticketing import custom
 from ticketing.errors import FieldError, MissingFieldError, MoveRefusedError
+from ticketing.events import canonical
 from ticketing.fault_key import fault_key
 from ticketing.fields import FIELDS
 from ticketing.opening import open_for_fault
@@ -27,9 +32,13 @@ def open_order(
     description: str = "",
     failure_mode: str | None = None,
     priority: int | None = None,
+    fields: Mapping[str, Any] | None = None,
     key: str | None = None,
 ) -> Order:
-    """A new order from a person; the same ``key`` again (a phone's offline queue) gives the same order."""
+    """A new order from a person; the same ``key`` again (a phone's offline queue) gives the same order.
+
+    ``fields`` are the site's own.
+    """
     require(actor, "order.open")
     source = f"report:{actor.name}:{key}" if key else f"report:{actor.name}:{asset}:{at}"
     sent = select(work_order.c.number).where(tx.here(work_order, source=source))
@@ -41,6 +50,8 @@ def open_order(
     for field, value in given.items():
         if value is not None and (problem := FIELDS[field].problem(value)):
             raise FieldError([field], f"{field} {problem}")
+    own = custom.merged(tx.policy.fields, {}, fields or {})
+    custom.require_filled(tx.policy.fields, own, "open")
     machine = tx.asset(asset)
     fault = fault_key(tx.site, asset, failure_mode, "", "asset_failure_mode") if failure_mode else None
     if fault and (known := tx.open_order_for(fault)) is not None:
@@ -61,4 +72,5 @@ def open_order(
         description=description,
         priority=priority or priority_of(REPORTED_SEVERITY, machine.criticality),
         requester=actor.name,
+        custom=canonical(own),
     )

@@ -203,6 +203,9 @@ work_order = Table(
     Column("verified_at", BigInteger),
     Column("policy", String),
     Column("est_cost_fen", BigInteger, nullable=False, server_default="0"),
+    Column("custom", Text, nullable=False, server_default="{}"),
+    Column("downtime_start", BigInteger),
+    Column("downtime_end", BigInteger),
     to_asset(),
     UniqueConstraint("site", "source"),
     CheckConstraint(
@@ -533,6 +536,47 @@ attachment = Table(
     Column("by", String, nullable=False),
     Column("data", LargeBinary, nullable=False),
     to_order(),
+)
+
+# What a program was answered to a request that it named by a key of its own: the same key, the same answer.
+answered = Table(
+    "answered",
+    metadata,
+    key("site"),
+    key("actor"),
+    key("key"),
+    Column("sha256", String, nullable=False),
+    Column("answer", Text, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Index("answered_by_time", "site", "at"),
+)
+
+# What a person signs with where no signature is drawn; wrong ones are counted, so that nobody tries them all.
+pin = Table(
+    "pin",
+    metadata,
+    key("site"),
+    key("person"),
+    Column("salt", String, nullable=False),
+    Column("hash", String, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("wrong", Integer, nullable=False),
+    Column("wrong_at", BigInteger, nullable=False),
+)
+
+# Papers that a machine read and was not sure of: somebody looks before they become history.
+review = Table(
+    "review",
+    metadata,
+    key("site"),
+    key("id"),
+    Column("state", String, nullable=False),
+    Column("body", Text, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("by", String, nullable=False),
+    Column("decided_at", BigInteger),
+    Column("decided_by", String),
+    CheckConstraint("state IN ('waiting', 'accepted', 'dismissed')", name="state"),
 )
 
 # A key called a false alarm, per rule: silent until the time, or until severity or rule version change.

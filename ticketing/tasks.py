@@ -24,6 +24,12 @@ def add(tx: Writing, order: Order, template: Template, *, at: int) -> None:
     tx.record(order.number, at=at, actor=ENGINE, kind="task_added", fields=task)
 
 
+def asked_for(tx: Writing, order: Order, asked: Asked) -> None:
+    """Somebody put a task on the list by hand."""
+    text, kind = asked.fields["text"], asked.fields.get("task_kind", "check")
+    add(tx, order, Template(text, text, kind, unit=asked.fields.get("unit", "")), at=asked.at)
+
+
 def _list(tx: Writing, order: Order) -> ColumnElement[bool]:
     return tx.here(wo_task, number=order.number)
 

@@ -30,7 +30,8 @@ CODES: Mapping[str, Codes] = {
     "detection": DETECTIONS,
 }
 LONG = {"reason", "comment", "override_reason"}
-NOT_ASKED = {"expected_resume"}  # a date; the API takes it
+NOT_ASKED = {"expected_resume", "downtime_end", "pin", "signature"}  # the API takes them
+NO_BUTTON = {"escalate", "downtime", "set_fields"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,7 @@ class Button:
 def buttons(site: Site, order: Order, actor: Actor, language: Language) -> tuple[Button | None, list[Button]]:
     """The one that leads on, if it is this actor's to press, and the others."""
     legal = legal_moves(order, actor)
-    made = {move: _button(site, order, move, language) for move in legal if move != "escalate"}
+    made = {move: _button(site, order, move, language) for move in legal if move not in NO_BUTTON}
     if order.accepted_at is not None:
         made.pop("accept", None)
     return made.pop(LEADS_ON.get(order.state, ""), None), list(made.values())

@@ -48,6 +48,11 @@ do_task       -          -           .            -            -         -      
 estimate      .          .           .            .            -         -       -
 approve       .          .           .            .            -         -       -
 add_cost      -          .           .            .            .         -       -
+add_task      .          .           .            .            -         -       -
+downtime      -          .           .            .            .         -       -
+set_fields    .          .           .            .            .         -       -
+link          .          .           .            .            .         -       -
+unlink        .          .           .            .            .         -       -
 merge_in      .          .           .            .            -         -       -
 unmerge       -          -           -            -            -         -       new
 watch         .          .           .            .            .         -       -
@@ -79,6 +84,11 @@ WHO = {
     "estimate": {"assignee", "lead"},
     "approve": {"lead", "manager", "director"},
     "add_cost": {"assignee", "lead"},
+    "add_task": {"assignee", "lead"},
+    "downtime": {"assignee", "lead"},
+    "set_fields": {"assignee", "requester", "lead"},
+    "link": {"assignee", "lead", "engineer"},
+    "unlink": {"assignee", "lead", "engineer"},
     "merge_in": {"lead"},
     "unmerge": {"lead"},
     "watch": {"person"},
@@ -89,6 +99,8 @@ EXAMPLES: Mapping[str, Any] = {
     "comment": "hm",
     "step": "not_accepted",
     "other": "WO-2026-000002",
+    "text": "look at the coupling",
+    "custom": {},
     **{name: field.choices[0] for name, field in FIELDS.items() if field.choices},
     **{name: field.span[1] for name, field in FIELDS.items() if field.span},
 }
@@ -98,7 +110,8 @@ PEOPLE = {
     "requester": Actor("zhang", frozenset({"technician"})),
     "person": Actor("chen", frozenset({"viewer"})),
     "technician": Actor("qian", frozenset({"technician"})),
-    "admin": Actor("root", frozenset({"admin", "engineer", "viewer"})),
+    "admin": Actor("root", frozenset({"admin", "viewer"})),
+    "engineer": Actor("qiu", frozenset({"engineer"})),
     "manager": Actor("sun", frozenset({"manager"})),
     "director": Actor("zhou", frozenset({"director"})),
     "engine": ENGINE,
@@ -241,6 +254,7 @@ def test_the_whole_way_from_alarm_to_signature(desk: Desk) -> None:
             "open",
             "occurrence",
             *[move for move, _, _ in steps],
+            "sealed",
         ]
 
 
