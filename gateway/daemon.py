@@ -30,7 +30,9 @@ from gateway.dispatch import Dispatch
 from gateway.evidence import Witness
 from gateway.forwarder import Forwarder
 from gateway.health import report
+from gateway.heartbeat import beat
 from gateway.intake import Intake
+from gateway.ledger import FOLLOWER, GATEWAY, Item, Ledger
 from gateway.lookback import Lookback
 from gateway.pipeline import Pipeline
 from gateway.spool import Spool, SpoolFailed
@@ -91,6 +93,9 @@ class Daemon:
         self.dispatch = Dispatch(desk, build_rules(site), Witness(site, Lookback(store), self.sensors))
         self.pipeline = Pipeline(spool, build_panel(site), self.sensors, self.dispatch, self.intake)
         self.forwarder = Forwarder(spool, store)
+        self.ledger = Ledger(
+            site.state / "ledger.db", spool, self.clock.now, lambda: self.sources, self._counters
+        )
         self.sources: list[Source] = open_sources(
             site.lines,
             site.devices,
@@ -107,7 +112,7 @@ class Daemon:
             tx.sync_assets(maintained(site))
         store = build_store(site)
         stack.callback(store.close)
-        spool = Spool(site.state / "spool", site.spool, followers=("judge", store.name))
+        spool = Spool(site.state / "spool", site.spool, followers=("judge", FOLLOWER, store.name))
         spool.start()
         stack.callback(spool.close)
         daemon = cls(site, desk, spool, store)
@@ -122,9 +127,11 @@ class Daemon:
             judge = group.create_task(self.pipeline.run(), name="judge")
             services = [
                 group.create_task(self.forwarder.run(), name="forwarder"),
+                group.create_task(self.ledger.run(), name="ledger"),
                 group.create_task(control.run(), name="control"),
                 group.create_task(self.spool.watch(), name="spool"),
                 group.create_task(self._watchdog(), name="watchdog"),
+                group.create_task(beat(self.intake, self.clock.now), name="heartbeat"),
             ]
             reading = [
                 group.create_task(source.run(self.intake), name=source.name) for source in self.sources
@@ -177,6 +184,18 @@ class Daemon:
             clock_behind=self.clock.behind,
         )
 
+    def _counters(self) -> dict[Item, int]:
+        """What the hall counts for the ledger."""
+        spool, store = self.spool.status(), self.forwarder.status()
+        hall = {
+            "accepted": spool["accepted"],
+            "shed": spool["shed"],
+            "stored": store["sent"],
+            "refused_by_store": store["refused"],
+        }
+        repeated = {Item(device, "skipped", "repeated"): n for device, n in self.intake.repeated.items()}
+        return {Item(GATEWAY, "gateway", what): n for what, n in hall.items()} | repeated
+
     def _judge_lag(self) -> float:
         """Seconds between the newest committed entry and the newest judged one."""
         if self.pipeline.progress.cursor >= self.spool.newest_id():
@@ -202,7 +221,18 @@ class Daemon:
             path = self.site.state / "demo.json"
             return json.loads(path.read_text()) if path.is_file() else {}
 
-        return {"health": health, "live": values, "metrics": metrics, "tail": tail, "demo": demo}
+        async def ledger(_: dict[str, Any]) -> Any:
+            await self.ledger.save()  # who asks reads the file
+            return {"saved": True}
+
+        return {
+            "health": health,
+            "live": values,
+            "metrics": metrics,
+            "tail": tail,
+            "demo": demo,
+            "ledger": ledger,
+        }
 
     async def _watch(self, _: dict[str, Any]) -> AsyncIterator[Any]:
         seen = 0

@@ -35,6 +35,7 @@ class Intake:
         self._last: dict[SignalSet, int] = {}
         self._recent: dict[SignalSet, deque[int]] = {}
         self.counts: Counter[str] = Counter()
+        self.repeated: Counter[str] = Counter()  # by device
 
     def remember(self, batches: Iterable[Batch]) -> None:
         """Take the newest stored batches as seen, oldest first; called once at start."""
@@ -45,6 +46,7 @@ class Intake:
         last = self._newest(batch)
         if batch.time <= last and self._seen(batch, last):
             self.counts["repeated"] += 1
+            self.repeated[batch.signals.source] += 1
             if done is not None:
                 done()
             return True

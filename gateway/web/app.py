@@ -10,7 +10,7 @@ from starlette.middleware.gzip import GZipMiddleware
 
 from gateway.config import Site
 from gateway.store import Readable
-from gateway.web import health, orders, plant, preferences, refusals
+from gateway.web import health, ledger, orders, plant, preferences, refusals
 from gateway.web.daemon import Daemon, LiveFeed
 from gateway.web.guard import Guard
 from gateway.web.house import House
@@ -35,6 +35,7 @@ def create_app(
     app.include_router(orders.router)
     app.include_router(plant.router)
     app.include_router(health.router)
+    app.include_router(ledger.router)
     app.include_router(preferences.router)
     app.mount("/static", StaticAssets(directory=STATIC))
     refusals.install(app)
