@@ -1,0 +1,36 @@
+"""A ticket core of its own for a trial: the same way from alarm to order as the daemon's, and gone afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from typing import Any
+
+from gateway.config import Site
+from gateway.dispatch import Dispatch
+from gateway.evidence import Witness
+from gateway.lookback import Lookback
+from gateway.sensors import Sensors
+from rules import Rule
+from ticketing import Asset, Desk
+
+
+@contextmanager
+def trial_desk(
+    site: Site, rules: Mapping[str, Rule], assets: Iterable[Asset]
+) -> Iterator[tuple[Desk, Dispatch]]:
+    """An empty desk in memory that knows ``assets``, and the dispatch of ``rules`` to it."""
+    with closing(Desk.open(":memory:", site=site.site.id)) as desk:
+        with desk.transaction() as tx:
+            tx.sync_assets(assets)
+        yield desk, Dispatch(desk, rules, Witness(site, _NoLookback(), Sensors({})))
+
+
+class _NoLookback(Lookback):
+    """A trial's evidence goes without the series before the alarm: the report draws it from what was recorded."""
+
+    def __init__(self) -> None:
+        pass
+
+    def before(self, signal: str, at: int) -> dict[str, Any]:  # noqa: ARG002
+        return {"series": {"time": [], "min": [], "mean": [], "max": []}, "statistics": {}}
