@@ -42,6 +42,9 @@ moves there are, who may make them and which fields they need; ``FIELDS`` what e
 … the codes' names; ``PERMISSIONS`` who may do what else, and ``matrix()`` prints both. A gateway that shares a database
 with others says everything through ``relay.forwarding`` and ``relay.relay``.
 
+People have rooms of their own, as functions over such a transaction: ``people`` (who, which roles), ``accounts`` (signing
+in, waiting after wrong passwords), ``passwords``, ``sessions``, ``tokens``; ``door`` is the book of it all.
+
 How it is made: ``tables`` and ``migrations`` hold the schema, ``reading`` and ``writing`` every query; ``moves`` is the
 one flow as a table and ``moving``/``effects`` carry it out; ``intake`` → ``auto_open`` → ``attaching`` turn alarms into
 orders; ``timers``/``tick`` let happen what falls due; ``events`` chains the history.
@@ -64,6 +67,7 @@ from ticketing.fields import FIELDS, Field
 from ticketing.kpi.board import Goal, Kpi
 from ticketing.kpi.formulas import Figure
 from ticketing.moves import MOVES, Move, legal_moves
+from ticketing.people import Person
 from ticketing.permissions import PERMISSIONS, ROLES, matrix, require
 from ticketing.policy import Channel, Policy, Step, Target, priority
 from ticketing.reading import OPEN, Reading
@@ -142,6 +146,7 @@ __all__ = [
     "Offered",
     "Order",
     "OrderPolicy",
+    "Person",
     "Plan",
     "PlanDue",
     "Policy",

@@ -33,6 +33,7 @@ PERMISSIONS: Mapping[str, tuple[str, ...]] = {
     "history.import": ("lead", "admin"),
     "history.export": ("lead", "engineer", "admin"),
     "audit.verify": ("lead", "admin"),
+    "people.read": EVERYONE,  # whom an order can be given to
     "policy.write": ("admin",),
     "people.write": ("admin",),
     "backup.make": ("admin",),
@@ -47,8 +48,19 @@ class Cell(NamedTuple):
     answer: str
 
 
+ALL = (*PERMISSIONS, *(f"order.{name}" for name in MOVES))
+
+
+def within(actor: Actor, permission: str) -> None:
+    """ForbiddenError where a token's scope does not hold the permission."""
+    if not actor.covers(permission):
+        scope = ", ".join(sorted(actor.scope or ()))
+        raise ForbiddenError(f"this token is not for {permission}, only for {scope}")
+
+
 def require(actor: Actor, permission: str) -> None:
     """ForbiddenError unless one of the actor's roles has the permission; our own hands may do anything."""
+    within(actor, permission)
     if actor.kind == "person" and not actor.roles.intersection(PERMISSIONS[permission]):
         allowed = " or ".join(PERMISSIONS[permission])
         raise ForbiddenError(f"{permission} is for {allowed}; {actor.name} is {_roles(actor)}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from fnmatch import fnmatchcase
 from typing import Any
 
 MINUTE = 60_000
@@ -29,11 +30,19 @@ OPEN_STATES = tuple(s for s in State if s not in (State.CLOSED, State.CANCELLED)
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who does something: a person with roles, or one of our own hands (``ENGINE``, ``TIMER``)."""
+    """Who does something: a person with roles, or one of our own hands (``ENGINE``, ``TIMER``).
+
+    ``scope``: where a program acts for the person, the permissions that its token has (patterns).
+    """
 
     name: str
     roles: frozenset[str] = frozenset()
     kind: str = "person"  # person | engine | timer
+    scope: frozenset[str] | None = None
+
+    def covers(self, permission: str) -> bool:
+        """Whether the scope, if there is one, has this permission in it."""
+        return self.scope is None or any(fnmatchcase(permission, each) for each in self.scope)
 
 
 ENGINE = Actor("engine", kind="engine")
@@ -193,7 +202,7 @@ class Order:
     verified_at: int | None
     policy: str | None  # the version of the site's figures that it was opened under
     est_cost_fen: int
-    custom: str = "{}"  # the site's own fields, canonical JSON
+    custom: Mapping[str, Any] = field(default_factory=dict)  # the site's own fields
     downtime_start: int | None = None
     downtime_end: int | None = None
     # facts beside the row
