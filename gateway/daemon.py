@@ -31,6 +31,7 @@ from gateway.evidence import Witness
 from gateway.forwarder import Forwarder
 from gateway.health import report
 from gateway.heartbeat import beat
+from gateway.heartbeat import beat
 from gateway.intake import Intake
 from gateway.ledger import FOLLOWER, GATEWAY, Item, Ledger
 from gateway.lookback import Lookback
@@ -131,6 +132,7 @@ class Daemon:
                 group.create_task(control.run(), name="control"),
                 group.create_task(self.spool.watch(), name="spool"),
                 group.create_task(self._watchdog(), name="watchdog"),
+                group.create_task(beat(self.intake, self.clock.now), name="heartbeat"),
                 group.create_task(beat(self.intake, self.clock.now), name="heartbeat"),
             ]
             reading = [

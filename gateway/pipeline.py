@@ -15,6 +15,7 @@ from typing import Protocol
 from devices.batch import Batch, SignalSet
 from gateway import failpoints
 from gateway.dispatch import Dispatch
+from gateway.heartbeat import PULSE, started
 from gateway.sensors import Sensors
 from gateway.spool import Entry, Spool
 from rules import Panel, Transition, View
@@ -86,6 +87,8 @@ class Pipeline:
 
     def judge(self, batch: Batch) -> list[Transition]:
         """What the rules say to ``batch``."""
+        if batch.signals is PULSE:
+            return self._panel.tick(batch.time, started(batch))
         view = self._views.get(batch.signals)
         if view is None:
             view = self._views[batch.signals] = self._panel.view(batch.signals.names)

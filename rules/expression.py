@@ -50,7 +50,7 @@ class Comparison:
 class Windowed:
     """``function`` of a signal's samples over ``length`` ns; ``share`` counts those for which ``condition`` holds.
 
-    ``age`` is the time in s since the signal's last good sample, and has no length.
+    ``age`` is the time in s since the signal's last good sample; ``length`` is the longest that it may be.
     """
 
     function: str

@@ -207,7 +207,9 @@ class _Reader:
             return Comparison(
                 "!=" if negated else "==", Windowed("spread", signal, length), Number(0.0), text
             )
-        return Comparison("<=" if negated else ">", Windowed("age", signal, 0), Number(length / 1e9), text)
+        return Comparison(
+            "<=" if negated else ">", Windowed("age", signal, length), Number(length / 1e9), text
+        )
 
     def _signal_and_length(self, node: ast.Call, function: str) -> tuple[ast.expr, int]:
         if len(node.args) != 2 or node.keywords or not _is_text(node.args[1]):

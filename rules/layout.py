@@ -176,4 +176,4 @@ def asset_of(signal: str) -> str:
 
 
 def _group(window: Window) -> Group:
-    return window.function, window.length, window.max_gap
+    return AGE if window.function == "age" else (window.function, window.length, window.max_gap)

@@ -79,16 +79,17 @@ class Panel:
             tripped += self._derive(plan)
         return self._step(tripped) if tripped else []
 
-    def tick(self, time: int) -> list[Transition]:
-        """Let time pass for rules that ask ``stale``; to be called every few seconds, with the time of the log.
+    def tick(self, time: int, started: int = NEVER) -> list[Transition]:
+        """Let time pass for rules that ask ``stale``; to be called every second, with the time of the log.
 
-        After a minute in which nothing at all was heard, nothing counts as stale: then it was the gateway that was
-        away, and not the signals.
+        ``started`` is since when the gateway that ticks has been listening: what it has not heard since then is
+        unknown for a minute, or for as long as the rule allows, and not stale.
         """
         if not self._age_slots.size:
             return []
-        ages = self._ages.at(time)
-        return self._step(self._take(self._age_slots, self._ages.clock, ages, all_good=True))
+        ages = self._ages.at(time, started)
+        known = not np.isnan(ages).any()
+        return self._step(self._take(self._age_slots, self._ages.clock, ages, all_good=known))
 
     def _take(self, slots: Slots, time: int, x: Values, all_good: bool) -> list[int]:
         """Keep these values; return the slots that left their interval."""

@@ -21,7 +21,7 @@ from rules.condition import Band
 PARTS = 60
 _PART = np.arange(PARTS)
 NEVER = -(2**62)  # far enough back that no time minus it overflows
-SILENCE = 60_000_000_000
+SILENCE = GRACE = 60_000_000_000
 Floats = NDArray[np.float64]
 Rows = NDArray[np.intp]
 Times = NDArray[np.int64]
@@ -31,7 +31,8 @@ Times = NDArray[np.int64]
 class Window:
     """``function`` of ``signal`` over ``length`` ns; of ``share``, the samples within ``band`` count.
 
-    ``age`` is none of the functions below: it is how long ago the last good sample was, in s, and has no length.
+    ``age`` is none of the functions below: it is how long ago the last good sample was, in s; its ``length`` is the
+    longest that it may be.
     """
 
     function: str
@@ -131,44 +132,48 @@ class Ring:
 
 
 class Ages:
-    """How long ago each signal had its last good sample, in s.
+    """How long ago each signal had its last good sample, in s, by a clock that only ``at`` moves.
 
-    After ``SILENCE`` in which nothing was heard, all ages begin anew: then we were away, and not the signals.
+    Nobody is blamed for our own start: a signal not heard since then has an unknown age for ``GRACE``, or for the
+    window's length where that is longer. A clock that stood for ``SILENCE`` is a start too: we were away.
     """
 
     def __init__(self, windows: Sequence[Window]) -> None:
         self.windows = list(windows)
         self.clock = NEVER
         self._good = np.full(len(self.windows), NEVER, np.int64)
-        self._begun = False
+        self._begun = np.full(len(self.windows), NEVER, np.int64)  # since when we listen
+        self._grace = np.array([max(GRACE, window.length) for window in self.windows], np.int64)
+        self._every = np.arange(len(self.windows))
 
     def push(self, rows: Rows, time: int, x: Floats) -> Floats:
-        """Take a sample at ``time`` (UTC ns) of each of ``rows``; their ages by the clock, which never goes back."""
-        self._pass(time)
-        self._good[rows[np.isfinite(x)]] = time
-        ages: Floats = (self.clock - self._good[rows]) / 1e9
-        return ages
+        """Take a sample at ``time`` (UTC ns) of each of ``rows``; their ages, NaN where unknown."""
+        heard = rows[np.isfinite(x)]
+        self._good[heard] = np.maximum(self._good[heard], time)
+        return self._ages(rows)
 
-    def at(self, time: int) -> Floats:
-        """All ages at ``time``, or by the clock if that is later."""
-        self._pass(time)
-        return (self.clock - self._good) / 1e9
-
-    def _pass(self, time: int) -> None:
+    def at(self, time: int, started: int = NEVER) -> Floats:
+        """All ages at ``time``; the clock never goes back. ``started``: since when the one who calls listens."""
         if time - self.clock > SILENCE:
-            self._good = np.maximum(self._good, time)
+            started = time
         self.clock = max(self.clock, time)
-        if not self._begun:
-            self._good[self._good == NEVER] = self.clock  # never heard: it counts from now
-            self._begun = True
+        self._begun[self._begun == NEVER] = self.clock  # a window that is new
+        self._begun = np.maximum(self._begun, started)
+        return self._ages(self._every)
+
+    def _ages(self, rows: Rows) -> Floats:
+        good, begun = self._good[rows], self._begun[rows]
+        unknown = (good < begun) & (self.clock - begun <= self._grace[rows])
+        ages = (self.clock - np.where(good == NEVER, begun, good)) / 1e9
+        return np.where(unknown, np.nan, np.maximum(ages, 0.0))
 
     def memory(self, row: int) -> Any:
         """All of one age that a restart needs."""
-        return int(self._good[row])
+        return [int(self._good[row]), int(self._begun[row])]
 
     def recall(self, row: int, memory: Any) -> None:
         """Go on from what ``memory`` returned."""
-        self._good[row] = memory
+        self._good[row], self._begun[row] = memory
 
 
 Memory: TypeAlias = Ring | Ages

@@ -193,7 +193,7 @@ def test_the_comparison_that_decided_is_the_first_true_one() -> None:
         ("1 < v", "", 0),
         ("mean(v, '5m') > 1", "mean", 300),
         ("abs(v) > 1", "arithmetic", 0),
-        ("stale(v, '5m')", "age", 0),
+        ("stale(v, '5m')", "age", 300),
         ("frozen(v, '5m')", "spread", 300),
     ],
 )

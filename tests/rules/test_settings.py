@@ -213,7 +213,7 @@ def test_a_deadband_eases_windows_in_the_unit_of_the_signal_only() -> None:
         ("mean", "p1/vib_rms", 300),
         ("rate", "p1/vib_rms", 300),
         ("share", "p1/vib_rms", 300),
-        ("age", "p1/vib_rms", 0),
+        ("age", "p1/vib_rms", 300),
     ]
 
 

@@ -155,19 +155,44 @@ def test_a_window_goes_on_from_its_memory(function: str) -> None:
         np.testing.assert_array_equal(one.push(row, second * SECOND, x), other.push(row, second * SECOND, x))
 
 
-def test_ages_count_from_the_last_good_sample() -> None:
-    ages = Ages([Window("age", "a/v", 0, 0), Window("age", "a/w", 0, 0)])
-    both = np.array([0, 1])
-    assert ages.push(both, 100 * SECOND, np.array([1.0, math.nan])).tolist() == [
-        0,
-        0,
-    ]  # never seen: from now on
+def ages_of(*seconds: int) -> Ages:
+    return Ages([Window("age", f"a/{n}", length * SECOND, 0) for n, length in enumerate(seconds)])
+
+
+def test_ages_count_from_the_last_good_sample_by_the_clock_of_the_ticks() -> None:
+    ages, both = ages_of(5, 5), np.array([0, 1])
+    ages.at(100 * SECOND)
+    ages.push(both, 100 * SECOND, np.array([1.0, 1.0]))
+    assert ages.at(110 * SECOND).tolist() == [10, 10]
     assert ages.push(both, 110 * SECOND, np.array([math.nan, 1.0])).tolist() == [10, 0]
     assert ages.at(115 * SECOND).tolist() == [15, 5]
+    ages.push(both[:1], 400 * SECOND, np.array([1.0]))  # a device whose clock is ahead makes no other one old
+    assert ages.at(116 * SECOND).tolist() == [0, 6]
+
+
+def test_what_was_never_heard_is_unknown_for_a_minute_or_as_long_as_it_may_be_silent() -> None:
+    ages = ages_of(5, 90)
+    for second in range(100, 260, 20):
+        short, long = ages.at(second * SECOND).tolist()
+        assert (math.isnan(short), math.isnan(long)) == (second <= 160, second <= 190)
+    assert (short, long) == (140, 140)
+
+
+def test_our_own_start_is_no_fault_of_a_signal() -> None:
+    ages, one = ages_of(5), np.array([0])
+    ages.at(100 * SECOND)
+    ages.push(one, 100 * SECOND, np.array([1.0]))
+    assert math.isnan(ages.at(110 * SECOND, 108 * SECOND).item())  # we listen since 108
+    assert ages.push(one, 111 * SECOND, np.array([1.0])).item() == 0
+    assert ages.at(120 * SECOND, 108 * SECOND).item() == 9  # heard since: it counts
 
 
 def test_after_a_long_silence_it_was_us_who_were_away() -> None:
-    ages = Ages([Window("age", "a/v", 0, 0)])
+    ages = ages_of(5)
+    ages.at(100 * SECOND)
     ages.push(np.array([0]), 100 * SECOND, np.array([1.0]))
     assert ages.at(100 * SECOND + SILENCE).tolist() == [60]
-    assert ages.at(100 * SECOND + 2 * SILENCE + SECOND).tolist() == [0]
+    assert math.isnan(ages.at(100 * SECOND + 2 * SILENCE + SECOND).item())
+    assert math.isnan(ages.at(100 * SECOND + 3 * SILENCE).item())
+    # long enough now: it was silent all along
+    assert ages.at(100 * SECOND + 3 * SILENCE + 2 * SECOND).item() == 182

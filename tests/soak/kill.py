@@ -29,6 +29,7 @@ from gateway.building import build_panel, build_rules, build_sensors, build_stor
 from gateway.config import Site, load_site
 from gateway.dispatch import Dispatch
 from gateway.evidence import Witness
+from gateway.heartbeat import PULSE, started
 from gateway.lookback import Lookback
 from gateway.spool import Entry
 from gateway.spool_log import SpoolLog
@@ -167,7 +168,7 @@ def _wrong_values(entries: list[Entry], load: Load) -> int:
     wrong = 0
     for entry in entries:
         for batch in entry.batches:
-            if (batch.quality & BAD).any():
+            if batch.signals is PULSE or (batch.quality & BAD).any():
                 continue
             device, second = int(batch.signals.source.rpartition("-")[2]), batch.time // SECOND
             served = [image(device, (second + late) % 16) for late in (0, -1, 1)]
@@ -206,6 +207,9 @@ def _judge(site: Site, entries: list[Entry], desk: Desk, store: Store) -> None:
     for entry in entries:
         happened = []
         for batch in entry.batches:
+            if batch.signals is PULSE:
+                happened += panel.tick(batch.time, started(batch))
+                continue
             if (view := views.get(batch.signals)) is None:
                 view = views[batch.signals] = panel.view(batch.signals.names)
             happened += panel.judge(view, batch.time, batch.values, batch.quality)
