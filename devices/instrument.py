@@ -18,7 +18,7 @@ from devices.line import Line, Time
 from devices.sentence import Checksum, Sentence
 from devices.serial_line import SerialLine, serial_opener
 from devices.settings import DeviceSettings, LineSettings, NotNegative, PointName, Positive, Scaled
-from devices.unit import Reading
+from devices.unit import Reading, Request
 from devices.wire import GarbledError, Opener, QuietWire, SilentError, Wire, tcp_opener
 
 _SECOND = timedelta(seconds=1)
@@ -194,7 +194,7 @@ class Instrument:
         self.name = name
         self.signals = signal_set(name, (*settings.points, f"{name}/online"))
         self.period = settings.period.total_seconds()
-        self.cost = 0.1  # seconds; what an answer takes is not known before
+        self.cost = 0.1 if settings.request else 0.0  # seconds; what an answer takes is not known before
         self.patience = settings.timeout.total_seconds() + quiet
         self._wire = wire
         self._sentence = sentence(settings)
@@ -209,6 +209,12 @@ class Instrument:
     def polls(self) -> tuple[Instrument, ...]:
         """Itself."""
         return (self,)
+
+    @property
+    def requests(self) -> tuple[Request, ...]:
+        """See Poll."""
+        what = repr(self._request.decode("latin-1")) if self._request else "listens"
+        return (Request(what, 0, self.cost if self._request else 0.0),)
 
     async def read(self, retry: bool) -> Reading:
         """See Poll."""

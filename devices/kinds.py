@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from devices import instrument, modbus, mqtt
 from devices.line import Time
+from devices.memory import Memory
 from devices.modbus_map import ModbusDevice
 from devices.mqtt_reception import DeadLetter
 from devices.serial_line import SerialLine
@@ -21,21 +22,22 @@ _GOLDEN = 0.6180339887498949
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """``open(name, line, devices, clock, start)`` makes the source; it opens nothing yet."""
+    """``open(name, line, devices, clock, start, …)`` makes the source; it opens nothing yet. ``wants`` more."""
 
     line: type[LineSettings]
     device: type[DeviceSettings]
     open: Callable[..., Source]
+    wants: tuple[str, ...] = ()
 
 
 KINDS: dict[str, Kind] = {
-    "modbus-tcp": Kind(modbus.ModbusTcpLine, ModbusDevice, modbus.open_tcp),
-    "modbus-rtu": Kind(modbus.ModbusSerialLine, ModbusDevice, modbus.open_serial),
-    "modbus-ascii": Kind(modbus.ModbusSerialLine, ModbusDevice, modbus.open_serial),
-    "modbus-rtu-tcp": Kind(modbus.ModbusRtuTcpLine, ModbusDevice, modbus.open_rtu_tcp),
+    "modbus-tcp": Kind(modbus.ModbusTcpLine, ModbusDevice, modbus.open_tcp, ("memory",)),
+    "modbus-rtu": Kind(modbus.ModbusSerialLine, ModbusDevice, modbus.open_serial, ("memory",)),
+    "modbus-ascii": Kind(modbus.ModbusSerialLine, ModbusDevice, modbus.open_serial, ("memory",)),
+    "modbus-rtu-tcp": Kind(modbus.ModbusRtuTcpLine, ModbusDevice, modbus.open_rtu_tcp, ("memory",)),
     "serial-ascii": Kind(instrument.SerialAsciiLine, instrument.InstrumentDevice, instrument.open_line),
     "tcp-ascii": Kind(instrument.TcpAsciiLine, instrument.InstrumentDevice, instrument.open_line),
-    "mqtt": Kind(mqtt.MqttLine, mqtt.MqttDevice, mqtt.open_broker),
+    "mqtt": Kind(mqtt.MqttLine, mqtt.MqttDevice, mqtt.open_broker, ("dead_letter",)),
 }
 
 
@@ -115,17 +117,21 @@ def open_sources(
     devices: Mapping[str, DeviceSettings],
     clock: Time | None = None,
     dead_letter: DeadLetter | None = None,
+    memory: Memory | None = None,
 ) -> list[Source]:
     """One source per line that has devices; their first readings are spread evenly over time.
 
     ``dead_letter(topic, payload, reason)`` takes messages that cannot be read, before they are acknowledged.
+    ``memory`` keeps what devices taught us over restarts.
     """
     clock = clock or Time()
+    services = {"dead_letter": dead_letter, "memory": memory or Memory()}
     sources: list[Source] = []
     for number, (name, line) in enumerate(lines.items()):
         here = {device: settings for device, settings in devices.items() if settings.line == name}
         if here:
             start = number * _GOLDEN % 1.0
-            more = {"dead_letter": dead_letter} if isinstance(line, mqtt.MqttLine) else {}
-            sources.append(KINDS[line.kind].open(name, line, here, clock, start, **more))
+            kind = KINDS[line.kind]
+            more = {service: services[service] for service in kind.wants}
+            sources.append(kind.open(name, line, here, clock, start, **more))
     return sources

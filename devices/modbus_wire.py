@@ -26,6 +26,7 @@ class NotReadingError(Exception):
 class ModbusWire(Protocol):
     """What a Modbus driver needs of any framing."""
 
+    where: str
     sent_at: float
 
     async def ask(self, unit_id: int, pdu: bytes, within: float, pause: float = 0.0) -> bytes:

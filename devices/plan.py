@@ -4,44 +4,64 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
+from math import log
+from typing import Any, TypeAlias
 
-from devices.register import BIT_TABLES, Block, Register, Table
+from devices.register import BIT_TABLES, Block, Register, Span, Table
 
 MOST_REGISTERS = 125  # by the standard; a device may allow less
 MOST_BITS = 2000
-Cuts = Mapping[Table, frozenset[int]]
+Cuts: TypeAlias = Mapping[Table, frozenset[int]]
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Seconds of line time: of one request with nothing in it, and of each register on top."""
+    """Seconds of line time: the silence before a request, what frames a block, each register, the unit's own time."""
 
-    request: float
+    gap: float
+    frame: float
     register: float
+    latency: float
 
     @classmethod
     def rtu(cls, baud: int, char_bits: int = 10, latency: float = 0.02) -> Cost:
-        """8 + 5 characters around each block, two silences, and the unit's own ``latency`` (s)."""
-        char = char_bits / baud
-        return cls(13 * char + 2 * silence(baud, char_bits) + latency, 2 * char)
+        """8 + 5 characters around each block, and a silence before each of the two frames."""
+        char, gap = char_bits / baud, silence(baud, char_bits)
+        return cls(gap, 13 * char + gap, 2 * char, latency)
 
     @classmethod
     def ascii(cls, baud: int, char_bits: int = 10, latency: float = 0.02) -> Cost:
-        """17 + 11 characters around each block, and the unit's own ``latency`` (s)."""
+        """17 + 11 characters around each block."""
         char = char_bits / baud
-        return cls(28 * char + latency, 4 * char)
+        return cls(0.0, 28 * char, 4 * char, latency)
 
     @classmethod
     def network(cls, latency: float = 0.001) -> Cost:
         """TCP: nearly all of it is the round trip."""
-        return cls(latency, 2e-6)
+        return cls(0.0, 0.0, 2e-6, latency)
+
+    @property
+    def request(self) -> float:
+        """Of a request with nothing in it."""
+        return self.gap + self.frame + self.latency
 
     def of(self, block: Block) -> float:
         """Predicted seconds for one block."""
-        registers = block.count / 16 if block.table in BIT_TABLES else block.count
-        return self.request + self.register * registers
+        return self.request + self._content(block)
+
+    def thinking(self, block: Block, round_trip: float) -> float:
+        """What the unit took by itself, when question and answer took ``round_trip``."""
+        return max(0.0, round_trip - self.frame - self._content(block))
+
+    def measured(self, latency: float) -> Cost:
+        """The same line with a unit that takes ``latency``, in steps of a quarter: little changes change no plan."""
+        steps = round(log(max(latency, 1e-5), 1.25))
+        return replace(self, latency=1.25**steps)
+
+    def _content(self, block: Block) -> float:
+        return self.register * (block.count / 16 if block.table in BIT_TABLES else block.count)
 
 
 def silence(baud: int, char_bits: int = 11) -> float:
@@ -119,32 +139,76 @@ def cuts_after_refusal(block: Block, registers: Sequence[Register]) -> frozenset
 
 
 class Learned:
-    """What a device has refused: where to cut, and what cannot be read at all."""
+    """What a device has refused: where to cut, how much it gives at once, and what cannot be read at all.
 
-    def __init__(self) -> None:
-        self.unreadable: dict[Register, str] = {}
-        self._cuts: dict[Table, frozenset[int]] = {}
-        self._doubted: dict[Register, str] = {}
+    ``version`` counts what changed the plan. As JSON it is kept over restarts.
+    """
+
+    def __init__(self, known: Mapping[str, Any] | None = None) -> None:
+        known = known or {}
+        self.version = 0
+        self.limit: int | None = known.get("limit")
+        self.unreadable: dict[Span, str] = {
+            (table, start, end): why for table, start, end, why in known.get("unreadable", ())
+        }
+        self._cuts: dict[Table, frozenset[int]] = {
+            table: frozenset(cuts) for table, cuts in known.get("cuts", {}).items()
+        }
+        self._doubted: dict[Span, str] = {}
+        self._most = 0  # registers that it gave at once, while it refused others
+
+    def to_json(self) -> dict[str, Any]:
+        """All of it; empty if the device refused nothing."""
+        found = {
+            "limit": self.limit,
+            "cuts": {table: sorted(cuts) for table, cuts in self._cuts.items()},
+            "unreadable": [[*span, why] for span, why in self.unreadable.items()],
+        }
+        return {key: value for key, value in found.items() if value}
+
+    @property
+    def is_blank(self) -> bool:
+        """Nothing was ever refused."""
+        return not (self.limit or self._cuts or self.unreadable or self._doubted)
 
     def plan(self, registers: Sequence[Register], cost: Cost, limit: int) -> tuple[Block, ...]:
         """The cheapest requests for what can be read."""
-        readable = [r for r in registers if r not in self.unreadable]
-        return plan(readable, cost, limit, self._cuts)
+        readable = [r for r in registers if r.span not in self.unreadable]
+        return plan(readable, cost, min(limit, self.limit or limit), self._cuts)
 
-    def refused(self, block: Block, registers: Sequence[Register], why: str, whole: bool = False) -> bool:
-        """Take note; True if it is final: what is in ``block`` cannot be read. ``whole``: no part of it can."""
+    def answered(self, block: Block) -> None:
+        """It gave this much; called while it refuses others."""
+        if block.table not in BIT_TABLES:
+            self._most = max(self._most, block.count)
+
+    def refused(self, block: Block, registers: Sequence[Register], why: str, code: int = 2) -> bool:
+        """Take note; True if it is final: what is in ``block`` cannot be read.
+
+        By ``code`` 1 (illegal function) no part of it can. By 3 (illegal value) it may be too much at once, unless
+        so much was given before.
+        """
+        self.version += 1
         inside = [r for r in registers if block.holds(r)]
-        cuts = frozenset[int]() if whole else cuts_after_refusal(block, inside)
+        widest = max((r.size for r in inside), default=1)
+        if code == 3 and block.table not in BIT_TABLES and block.count > max(self._most, widest):
+            self.limit = max(block.count // 2, self._most, widest)
+            return False
+        cuts = frozenset[int]() if code == 1 else cuts_after_refusal(block, inside)
         if cuts:
             self._cuts[block.table] = self._cuts.get(block.table, frozenset()) | cuts
             return False
-        self.unreadable.update(dict.fromkeys(inside, why))
+        self.unreadable.update((r.span, why) for r in inside)
         return True
 
     def doubt(self) -> None:
         """Ask again for what was unreadable: devices are refitted, and some refuse much while they start."""
-        if (
-            self._doubted and not self.unreadable
-        ):  # all of it can be read now, so the cuts were a passing matter
+        self.version += 1
+        if self._doubted and not self.unreadable:  # all of it can be read now: it was a passing matter
             self._cuts.clear()
+            self.limit = None
         self._doubted, self.unreadable = self.unreadable, {}
+
+    @property
+    def is_settled(self) -> bool:
+        """Is there nothing to doubt?"""
+        return not (self.unreadable or self._doubted)

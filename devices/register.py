@@ -18,6 +18,7 @@ Type: TypeAlias = Literal["i16", "u16", "i32", "u32", "i64", "u64", "f32", "f64"
 Order: TypeAlias = Literal[
     "AB", "BA", "ABCD", "CDAB", "BADC", "DCBA", "ABCDEFGH", "GHEFCDAB", "BADCFEHG", "HGFEDCBA"
 ]
+Span: TypeAlias = tuple[Table, int, int]  # a table, the first address, the one after the last
 BIT_TABLES = ("coil", "discrete")
 # (registers in reverse, bytes within each register in reverse); a name of four letters suits every size.
 _ORDERS = {
@@ -86,6 +87,11 @@ class Register:
     def end(self) -> int:
         """The first address after it."""
         return self.address + self.size
+
+    @property
+    def span(self) -> Span:
+        """Where it stands, whatever its number means."""
+        return self.table, self.address, self.end
 
     @property
     def sentinels(self) -> tuple[float, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,14 @@ class Reading:
     ended: float
     values: NDArray[np.float64]
     quality: NDArray[np.uint8]
+
+
+class Request(NamedTuple):
+    """One question of a poll: what it asks for, how many registers travel (holes too), predicted line time in s."""
+
+    what: str
+    registers: int
+    seconds: float
 
 
 class Poll(Protocol):
@@ -38,6 +46,11 @@ class Poll(Protocol):
     @property
     def cost(self) -> float:
         """Predicted seconds of line time."""
+        ...
+
+    @property
+    def requests(self) -> Sequence[Request]:
+        """The questions of one reading, in their order."""
         ...
 
     async def read(self, retry: bool) -> Reading:

@@ -19,6 +19,7 @@ import uvloop
 
 from devices.kinds import open_sources
 from devices.line import Time
+from devices.memory import Memory
 from devices.source import Source
 from gateway import live, logs
 from gateway.apart import apart
@@ -30,7 +31,6 @@ from gateway.dispatch import Dispatch
 from gateway.evidence import Witness
 from gateway.forwarder import Forwarder
 from gateway.health import report
-from gateway.heartbeat import beat
 from gateway.heartbeat import beat
 from gateway.intake import Intake
 from gateway.ledger import FOLLOWER, GATEWAY, Item, Ledger
@@ -102,6 +102,7 @@ class Daemon:
             site.devices,
             Time(wall=self.clock.now),
             logs.dead_letters(site.state / "dead-letters.log"),
+            Memory(site.state / "devices.json"),
         )
 
     @classmethod
@@ -132,7 +133,6 @@ class Daemon:
                 group.create_task(control.run(), name="control"),
                 group.create_task(self.spool.watch(), name="spool"),
                 group.create_task(self._watchdog(), name="watchdog"),
-                group.create_task(beat(self.intake, self.clock.now), name="heartbeat"),
                 group.create_task(beat(self.intake, self.clock.now), name="heartbeat"),
             ]
             reading = [

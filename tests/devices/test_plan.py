@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from itertools import pairwise
 
 import pytest
@@ -113,7 +114,7 @@ def find(
 def test_bad_addresses_are_found_and_everything_else_is_read(wanted: set[int], forbidden: set[int]) -> None:
     registers = [Register(address) for address in sorted(wanted)]
     learned, polls, blocks = find(registers, forbidden)
-    assert {r.address for r in learned.unreadable} == wanted & forbidden
+    assert {start for _, start, _ in learned.unreadable} == wanted & forbidden
     assert all(any(b.holds(r) for b in blocks) for r in registers if r.address not in forbidden)
     assert polls <= 9  # a hole once, and then halves
 
@@ -132,9 +133,40 @@ def test_a_device_with_a_smaller_limit_is_learned_too() -> None:
     for _ in range(10):
         refused = [b for b in learned.plan(registers, SLOW, 125) if b.count > 30]
         for block in refused:
-            learned.refused(block, registers, "illegal value")
+            learned.refused(block, registers, "illegal value", code=3)
     assert not learned.unreadable
     assert all(block.count <= 30 for block in learned.plan(registers, SLOW, 125))
+    assert learned.limit == 25  # 100, 50, 25
+
+
+def test_a_size_that_was_given_before_is_no_limit() -> None:
+    registers = [Register(n) for n in range(100)]
+    learned = Learned()
+    learned.answered(Block("holding", 0, 60))
+    learned.refused(Block("holding", 40, 60), registers, "illegal value", code=3)
+    assert learned.limit is None
+    assert len(learned.plan(registers, SLOW, 125)) == 2
+
+
+def test_what_was_learned_is_known_again_from_its_json() -> None:
+    registers = [Register(n) for n in range(40)]
+    learned, _, blocks = find(registers, {7, 31})
+    learned.refused(blocks[0], registers, "illegal value", code=3)
+    again = Learned(json.loads(json.dumps(learned.to_json())))
+    assert again.plan(registers, SLOW, 125) == learned.plan(registers, SLOW, 125)
+    assert again.unreadable == learned.unreadable
+    assert again.limit == learned.limit
+    assert Learned(Learned().to_json()).is_blank
+
+
+def test_the_plan_follows_the_measured_latency() -> None:
+    registers = [Register(0), Register(30)]
+    assert len(plan(registers, SLOW.measured(0.002))) == 2
+    assert len(plan(registers, SLOW.measured(0.1))) == 1
+    block = Block("holding", 0, 10)
+    round_trip = SLOW.of(block) - SLOW.gap - SLOW.latency + 0.033
+    assert SLOW.thinking(block, round_trip) == pytest.approx(0.033)
+    assert SLOW.measured(0.0200) == SLOW.measured(0.0201)
 
 
 def test_what_was_refused_while_the_device_started_is_read_again_later() -> None:
