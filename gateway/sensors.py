@@ -11,7 +11,8 @@ import numpy as np
 
 from devices.batch import GOOD, Batch, Reason, SignalSet, bad, signal_set
 from models.promise import Contribution, ModelError
-from models.sensor import SoftSensor, ns
+from models.sensor import SoftSensor
+from models.settings import ns
 
 log = logging.getLogger(__name__)
 

@@ -9,8 +9,10 @@ from models.promise import LIMIT, Contribution, Detector, ModelError
 from models.sensor import SoftSensor, State
 from models.settings import (
     EwmaSettings,
+    LifeSettings,
     MachineSettings,
     ModelSettings,
+    PlausibleSettings,
     Running,
     Scope,
     SignalsSettings,
@@ -22,9 +24,11 @@ __all__ = [
     "Contribution",
     "Detector",
     "EwmaSettings",
+    "LifeSettings",
     "MachineSettings",
     "ModelError",
     "ModelSettings",
+    "PlausibleSettings",
     "Running",
     "Scope",
     "SignalsSettings",

@@ -64,13 +64,14 @@ def shrunk_covariance(away: Array) -> Array:
 
 
 def limit_for(statistic: Array, rate: float) -> float:
-    """The limit a positive ``statistic`` (k,) passes at ``rate`` (share of rows) in normal running.
+    """The limit a ``statistic`` (k,), the root of a sum of squares, passes at ``rate`` (share of normal rows).
 
-    Far fewer rows are at hand than 1/rate, so its logarithm's normal tail is followed, never under the peak.
+    Far fewer rows are at hand than 1/rate, so a tail is followed, never under the peak: the cube root of a sum of
+    squares is nearly normal, whatever its degrees of freedom (E. B. Wilson, M. M. Hilferty, PNAS 17, 1931).
     """
-    log = np.log(np.maximum(statistic, 1e-12))
+    root = np.maximum(statistic, 0.0) ** (2 / 3)
     sigmas = -NormalDist().inv_cdf(min(0.25, rate))
-    return float(max(np.exp(log.mean() + sigmas * log.std()), 1.05 * statistic.max()))
+    return float(max((root.mean() + sigmas * root.std()) ** 1.5, 1.05 * statistic.max()))
 
 
 def independent(column: Array) -> float:

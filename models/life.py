@@ -10,7 +10,6 @@ from models.promise import Array
 
 _FEWEST = 10
 _MOST = 200
-_SLOPES = (0.05, 0.95)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,12 +23,14 @@ class Life:
     """``linear`` or ``exponential``."""
 
 
-def remaining(times: Array, index: Array, limit: float) -> Life | None:
+def remaining(times: Array, index: Array, limit: float, alike: float = 1.0) -> Life | None:
     """How long until ``index`` (k,) reaches ``limit``; None where it does not clearly move towards it.
 
     Robust line by Theil–Sen (P. K. Sen, JASA 63, 1968) on the index and, where it is positive, on its
-    logarithm; the shape with the smaller median residual is taken. The interval comes from the 5 % and 95 % of the
-    pairs' slopes' rank interval (Sen's, by Kendall's variance); a slope whose interval holds zero is no trend.
+    logarithm; the shape with the smaller median residual is taken; with ``alike`` = 2, where that of the other is no
+    more than twice it, the geometric mean of both, with an interval that holds both. The interval comes from the
+    5 % and 95 % of the pairs' slopes' rank interval (Sen's, by Kendall's variance); a slope whose interval
+    holds zero is no trend.
     """
     good = np.isfinite(times) & np.isfinite(index)
     t, y = times[good], index[good]
@@ -45,10 +46,17 @@ def remaining(times: Array, index: Array, limit: float) -> Life | None:
     found = [line for line in lines if line[1][1] > 0]
     if not found:
         return None
-    shape, (slope, slow, fast, start), goal, _ = min(found, key=lambda line: _misfit(line, t, y, toward))
-    now = start + slope * t[-1]
-    gap = max(goal - now, 0.0)
-    return Life(gap / slope, gap / fast, gap / slow, shape)
+    misfits = [_misfit(line, t, y, toward) for line in found]
+    best = int(np.argmin(misfits))
+    believed = [line for line, misfit in zip(found, misfits, strict=True) if misfit <= alike * misfits[best]]
+    told = []
+    for _, (slope, slow, fast, start), goal, _ in believed:
+        gap = max(goal - (start + slope * t[-1]), 0.0)
+        told.append((gap / slope, gap / fast, gap / slow))
+    lefts, lows, highs = zip(*told, strict=True)
+    return Life(
+        float(np.exp(np.mean(np.log(np.maximum(lefts, 1e-300))))), min(lows), max(highs), found[best][0]
+    )
 
 
 def _line(t: Array, y: Array) -> tuple[float, float, float, float]:

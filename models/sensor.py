@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import timedelta
 from enum import StrEnum
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from models.course import Course
 from models.ewma import EwmaChart
+from models.lifetime import Forecast, LifeWatch
+from models.load import LoadModel
 from models.machine import MachineWatch
+from models.mode import Mode
+from models.plausible import Plausible
 from models.promise import Array, Detector, ModelError
-from models.settings import EwmaSettings, MachineSettings, ModelSettings, Running, SignalsSettings, T2Settings
+from models.settings import (
+    EwmaSettings,
+    LifeSettings,
+    MachineSettings,
+    ModelSettings,
+    PlausibleSettings,
+    SignalsSettings,
+    T2Settings,
+    ns,
+)
 from models.signals import SignalWatch
+from models.state import pack, unpack
 from models.t2 import MachineT2
 
 
@@ -24,12 +38,14 @@ class State(StrEnum):
     COMMISSIONING = "commissioning"
     LIVE = "live"
     STOPPED = "stopped"  # the machine stands or has just started: nothing is learned or judged
+    BLIND = "blind"  # no signal has a good value
 
 
 class SoftSensor:
-    """Feeds one detector: learns while commissioning, then scores; a stopped machine is neither.
+    """Feeds one detector for each operating mode: learns while commissioning, then scores.
 
-    ``step`` is a function of the rows it was given: replaying the log gives the same scores.
+    A machine that stands is neither learned nor judged. ``step`` is a function of the rows it was given:
+    replaying the log gives the same scores.
     """
 
     def __init__(self, settings: ModelSettings, asset: str, quantities: Sequence[str]) -> None:
@@ -38,97 +54,89 @@ class SoftSensor:
         if not chosen:
             raise ModelError(f"{asset} has none of the signals {', '.join(settings.signals)}")
         self.settings, self.asset = settings, asset
-        self.detector = make(settings, asset, [f"{asset}/{q}" for q in chosen])
-        self.signals = self.detector.signals
-        self.outputs = self.detector.outputs
-        self._mode = _Mode(settings.running, self.signals, asset)
-        self.inputs = self.signals + self._mode.extra
-        self._needed = round(settings.commissioning / settings.every)
+        signals = tuple(f"{asset}/{q}" for q in chosen)
+        self._mode = Mode(settings.running, signals, asset)
+        self.inputs = signals + self._mode.extra
+        needed = round(settings.commissioning / settings.every)
+        loads = np.array([i for i, q in enumerate(chosen) if q in settings.load], dtype=np.intp)
+
+        def detector() -> Detector:
+            return make(settings, asset, signals)
+
+        def load() -> LoadModel:
+            return LoadModel(len(signals), loads, ns(settings.every))
+
+        courses = range(self._mode.bands)
+        self._courses = [Course(detector, needed, load if len(loads) else None) for _ in courses]
+        self.signals, self.outputs = signals, self.detector.outputs
+        self._silent = np.full(len(self.outputs), np.nan if settings.kind == "life" else 0.0)
         self.state = State.COMMISSIONING
-        self.learned = 0
-        self.trouble = ""
-        """Why commissioning goes on although its time is up; empty when all is well."""
+
+    @property
+    def detector(self) -> Detector:
+        """The detector of the present operating mode."""
+        return self._courses[self._mode.band].detector
+
+    @property
+    def learned(self) -> int:
+        """Rows learned in the present operating mode."""
+        return self._courses[self._mode.band].learned
 
     @property
     def progress(self) -> float:
         """How much of commissioning is done, 0…1."""
-        return 1.0 if self.detector.ready else min(1.0, self.learned / self._needed)
+        return self._courses[self._mode.band].progress
+
+    @property
+    def trouble(self) -> str:
+        """Why commissioning goes on although its time is up; empty when all is well."""
+        return self._courses[self._mode.band].trouble
+
+    @property
+    def drifted(self) -> tuple[str, ...]:
+        """Quantities that have left where commissioning saw them: ``"bearing_temp up"``."""
+        return self._courses[self._mode.band].drifted
+
+    @property
+    def forecast(self) -> Forecast | None:
+        """Where the signal is going, if this model says so."""
+        return self.detector.forecast if isinstance(self.detector, LifeWatch) else None
 
     def step(self, time: int, row: Array, *, learn: bool = True) -> Array:
         """Scores (len(outputs),) for ``row`` in the order of ``inputs``, NaN where there is no good value.
 
-        Zeros while commissioning or stopped. Give ``learn=False`` while an alarm of the asset is active or
-        it is under work.
+        Zeros (of remaining life: NaN) while commissioning or stopped. Give ``learn=False`` while an alarm of the
+        asset is active or it is under work.
         """
-        values, silent = row[: len(self.signals)], np.zeros(len(self.outputs))
-        if not self._mode.runs(time, row):
+        row = np.where(np.isfinite(row), row, np.nan)
+        band, values = self._mode.step(time, row), row[: len(self.signals)]
+        if band is None:
             self.state = State.STOPPED
-            return silent
-        if self.detector.ready:
-            self.state = State.LIVE
-            scores = self.detector.score(time, values)
-            if learn:
-                self.detector.learn(time, values)
-            return scores
-        self.state = State.COMMISSIONING
-        if learn and np.isfinite(values).any():
-            self.detector.learn(time, values)
-            self.learned += 1
-            self._settle()
-        return silent
-
-    def _settle(self) -> None:
-        """Fit when enough was learned; try again after another tenth of commissioning if it cannot yet."""
-        over = self.learned - self._needed
-        if over < 0 or over % max(1, self._needed // 10):
-            return
-        try:
-            self.detector.fit()
-            self.trouble = "" if self.detector.ready else "no signal has shown enough normal running"
-        except ModelError as error:
-            self.trouble = str(error)
+            return self._silent.copy()
+        scores = self._courses[band].step(time, values, learn=learn)
+        if np.isnan(values).all():
+            self.state = State.BLIND
+        else:
+            self.state = State.COMMISSIONING if scores is None else State.LIVE
+        return self._silent.copy() if scores is None else scores
 
     def dump(self) -> bytes:
         """The state, as bytes that ``load`` takes up bit for bit."""
-        head = json.dumps({"learned": self.learned, "since": self._mode.since, "state": self.state})
-        return head.encode() + b"\n" + self.detector.dump()
+        head = {"since": self._mode.since, "band": self._mode.band, "state": self.state}
+        courses: dict[str, NDArray[Any]] = {
+            f"course_{i}": np.frombuffer(course.dump(), np.uint8) for i, course in enumerate(self._courses)
+        }
+        return pack(head, courses)
 
     def load(self, data: bytes) -> None:
         """Take up a dump. ModelError if the settings or signals have changed since."""
-        try:
-            head, _, body = data.partition(b"\n")
-            known = json.loads(head)
-            self.detector.load(body)
-        except ValueError as error:
-            raise ModelError(f"this is no soft sensor's state: {error}") from error
-        self.learned, self._mode.since = known["learned"], known["since"]
-        self.state = State(known["state"])
-
-
-@dataclass
-class _Mode:
-    """Whether the machine runs, and has done so for long enough to be judged."""
-
-    running: Running | None
-    signals: tuple[str, ...]
-    asset: str
-    since: int | None = None
-
-    def __post_init__(self) -> None:
-        name = f"{self.asset}/{self.running.signal}" if self.running else ""
-        self.extra = () if not name or name in self.signals else (name,)
-        self._column = (self.signals + self.extra).index(name) if name else -1
-
-    def runs(self, time: int, row: Array) -> bool:
-        """Unknown (NaN) counts as whatever it was."""
-        if self.running is None:
-            return True
-        value = row[self._column]
-        if value <= self.running.above:
-            self.since = None
-        elif value > self.running.above and (self.since is None or time < self.since):
-            self.since = time
-        return self.since is not None and time - self.since >= ns(self.running.settle)
+        head, courses = unpack(data)
+        if set(courses) != {f"course_{i}" for i in range(len(self._courses))} or "since" not in head:
+            raise ModelError("this is no soft sensor's state, or one with other bands: train it again")
+        for i, course in enumerate(self._courses):
+            course.load(courses[f"course_{i}"].tobytes())
+        self._mode.since, self._mode.band = head["since"], head["band"]
+        self.state = State(head["state"])
 
 
 def make(settings: ModelSettings, asset: str, signals: Sequence[str]) -> Detector:
@@ -142,11 +150,10 @@ def make(settings: ModelSettings, asset: str, signals: Sequence[str]) -> Detecto
             return _machine(settings, asset, signals)
         case SignalsSettings():
             return _signals(settings, asset, signals)
-
-
-def ns(duration: timedelta) -> int:
-    """A duration in nanoseconds, exactly."""
-    return duration // timedelta(microseconds=1) * 1000
+        case PlausibleSettings():
+            return Plausible(signals, every=ns(settings.every), rows=_least(settings))
+        case LifeSettings():
+            return LifeWatch(signals[0], asset=asset, every=ns(settings.every), limit=settings.limit)
 
 
 def _ewma(settings: EwmaSettings, _asset: str, signals: Sequence[str]) -> Detector:
@@ -180,6 +187,6 @@ def _signals(settings: SignalsSettings, _asset: str, signals: Sequence[str]) -> 
     return SignalWatch(signals, every=ns(settings.every), rows=_least(settings), refractory=silence)
 
 
-def _least(settings: EwmaSettings | SignalsSettings) -> int:
+def _least(settings: EwmaSettings | SignalsSettings | PlausibleSettings) -> int:
     """A signal may miss a tenth of commissioning."""
     return round(settings.commissioning / settings.every * 0.9)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
+from itertools import pairwise
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, model_validator
@@ -29,12 +30,21 @@ class Scope(_Settings):
 
 
 class Running(_Settings):
-    """When the machine runs: while ``signal`` (a quantity of the asset) is above ``above``."""
+    """When the machine runs: while ``signal`` (a quantity of the asset) is above ``above``, and in which band."""
 
     signal: str
     above: float
     settle: timedelta = timedelta(minutes=1)
-    """Neither learned nor judged for this long after a start."""
+    """Neither learned nor judged for this long after a start or a change of band."""
+    bands: tuple[float, ...] = ()
+    """Edges of speed or load bands, rising; each band is commissioned and judged by itself."""
+
+    @model_validator(mode="after")
+    def _edges_rise(self) -> Running:
+        edges = (self.above, *self.bands)
+        if any(low >= high for low, high in pairwise(edges)):
+            raise ValueError("bands must rise, and begin beyond above")
+        return self
 
 
 class _Model(_Settings):
@@ -45,6 +55,16 @@ class _Model(_Settings):
     commissioning: timedelta = timedelta(minutes=30)
     """Normal running to learn from before the first score; prolonged while channels still trend."""
     running: Running | None = None
+    load: tuple[str, ...] = ()
+    """Quantities that say how hard the machine works; what they explain of the others is no news."""
+    retrain: timedelta | None = None
+    """A promoted version older than this is due for another, trained as a shadow; drift makes it due earlier."""
+
+    @property
+    def watched(self) -> tuple[str, ...]:
+        """Every quantity that the settings name."""
+        running = (self.running.signal,) if self.running else ()
+        return tuple(dict.fromkeys((*self.signals, *self.load, *running)))
 
     @model_validator(mode="after")
     def _enough_to_learn_from(self) -> _Model:
@@ -52,6 +72,8 @@ class _Model(_Settings):
             raise ValueError("every must be longer than nothing")
         if self.commissioning / self.every < 100:
             raise ValueError(f"commissioning must hold at least 100 rows, here {100 * self.every}")
+        if self.signals and (unwatched := set(self.load) - set(self.signals)):
+            raise ValueError(f"load names {', '.join(sorted(unwatched))}, which signals does not")
         return self
 
 
@@ -114,9 +136,51 @@ class SignalsSettings(_Model):
         return [f"{q}_anomaly" for q in quantities if not self.signals or q in self.signals]
 
 
+class PlausibleSettings(_Model):
+    """Range, rate and standstill of each signal; writes ``<asset>/<quantity>_suspect``."""
+
+    kind: Literal["plausible"]
+
+    def outputs(self, quantities: Sequence[str]) -> list[str]:
+        """The soft quantities that it gives an asset with ``quantities``."""
+        return [f"{q}_suspect" for q in quantities if not self.signals or q in self.signals]
+
+
+class LifeSettings(_Model):
+    """Remaining life from one signal's trend to its limit; writes ``<asset>/rul``, ``…/rul_low``, ``…/rul_high``."""
+
+    kind: Literal["life"]
+    signals: tuple[str, ...] = Field(min_length=1, max_length=1)
+    limit: float
+    """Where the signal's life ends, in its own unit."""
+
+    def outputs(self, _quantities: Sequence[str]) -> list[str]:
+        """The soft quantities that it gives an asset."""
+        return ["rul", "rul_low", "rul_high"]
+
+
 ModelSettings = Annotated[
-    EwmaSettings | T2Settings | MachineSettings | SignalsSettings, Field(discriminator="kind")
+    EwmaSettings | T2Settings | MachineSettings | SignalsSettings | PlausibleSettings | LifeSettings,
+    Field(discriminator="kind"),
 ]
 MODEL_KINDS: dict[
-    str, type[EwmaSettings] | type[T2Settings] | type[MachineSettings] | type[SignalsSettings]
-] = {"ewma": EwmaSettings, "t2": T2Settings, "machine": MachineSettings, "signals": SignalsSettings}
+    str,
+    type[EwmaSettings]
+    | type[T2Settings]
+    | type[MachineSettings]
+    | type[SignalsSettings]
+    | type[PlausibleSettings]
+    | type[LifeSettings],
+] = {
+    "ewma": EwmaSettings,
+    "t2": T2Settings,
+    "machine": MachineSettings,
+    "signals": SignalsSettings,
+    "plausible": PlausibleSettings,
+    "life": LifeSettings,
+}
+
+
+def ns(duration: timedelta) -> int:
+    """A duration in nanoseconds, exactly."""
+    return duration // timedelta(microseconds=1) * 1000

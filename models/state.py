@@ -28,6 +28,8 @@ def pack(head: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> bytes:
 
 def unpack(data: bytes) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
     """What ``pack`` was given. ModelError where it is not whole."""
+    if not data.startswith(b"PK"):
+        raise ModelError("this is no model file: it does not begin as an NPZ does")
     try:
         with np.load(io.BytesIO(data), allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}

@@ -11,6 +11,7 @@ import pytest
 from models import Detector, ModelError
 from models.ewma import EwmaChart
 from models.machine import MachineWatch
+from models.plausible import Plausible
 from models.signals import SignalWatch
 from models.t2 import MachineT2
 
@@ -39,6 +40,7 @@ CASES = (
     Case("t2", lambda: MachineT2(SIGNALS, asset="pump-1", every=SECOND)),
     Case("machine, settled", lambda: machine(0.0002)),
     Case("machine, followed", lambda: machine(0.0002), slow=True),
+    Case("plausible", lambda: Plausible(SIGNALS, every=SECOND, rows=300)),
     Case("signals", lambda: SignalWatch(SIGNALS, every=SECOND, rows=450), flash=True),
 )
 

@@ -64,7 +64,7 @@ def test_per_signal_scores_become_signals_of_their_own() -> None:
     assert sensor.detector.why(1)[0].direction == -1
 
 
-@pytest.mark.parametrize("kind", ["ewma", "t2", "machine", "signals"])
+@pytest.mark.parametrize("kind", ["ewma", "t2", "machine", "signals", "plausible"])
 def test_a_stopped_machine_is_no_anomaly_and_is_not_learned(kind: str) -> None:
     sensor = SoftSensor(settings(kind), "pump-1", QUANTITIES)
     feed(sensor, normal(400))
@@ -109,7 +109,7 @@ def test_a_trending_signal_prolongs_commissioning_and_says_so() -> None:
     assert one.state is State.LIVE
 
 
-@pytest.mark.parametrize("kind", ["ewma", "t2", "machine", "signals"])
+@pytest.mark.parametrize("kind", ["ewma", "t2", "machine", "signals", "plausible"])
 @pytest.mark.parametrize("cut", [150, 450])
 def test_a_restart_changes_no_score(kind: str, cut: int) -> None:
     whole, first = (SoftSensor(settings(kind), "pump-1", QUANTITIES) for _ in range(2))
@@ -127,7 +127,7 @@ def test_a_restart_changes_no_score(kind: str, cut: int) -> None:
 def test_nonsense_is_refused_with_a_sentence() -> None:
     with pytest.raises(ModelError, match="pump-1 has none of the signals humidity"):
         SoftSensor(settings(signals=("humidity",)), "pump-1", QUANTITIES)
-    with pytest.raises(ModelError, match="no soft sensor"):
+    with pytest.raises(ModelError, match="no model file"):
         SoftSensor(settings(), "pump-1", QUANTITIES).load(b"\xff\xff")
     with pytest.raises(ValidationError, match="at least 100 rows"):
         settings(commissioning=timedelta(seconds=20))
