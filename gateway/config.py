@@ -22,7 +22,9 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from devices.kinds import KINDS, DeviceSettings, LineSettings, clashes
 from gateway.history import HistorySettings
 from gateway.influx import InfluxSettings
+from gateway.people import NAME, Person, ShiftSettings
 from gateway.spool import SpoolSettings
+from gateway.web.settings import WebSettings
 from models.settings import MODEL_KINDS, ModelSettings
 from rules import Rule, RuleError, RuleSettings, bind
 from rules.duration import parse_duration
@@ -143,13 +145,6 @@ STORES: dict[str, type[HistorySettings] | type[InfluxSettings]] = {
 }
 
 
-class WebSettings(_Form):
-    """Where the pages are served; anything but loopback waits for people and roles."""
-
-    host: Literal["127.0.0.1", "::1", "localhost"] = "127.0.0.1"
-    port: int = Field(default=8080, ge=1, le=65535)
-
-
 class SiteSettings(_Form):
     """The head of ``site.toml``."""
 
@@ -190,15 +185,6 @@ class Asset(_Form):
     params: dict[str, dict[str, float]] = Field(default_factory=dict)
 
 
-class Person(_Form):
-    """Somebody who works with orders."""
-
-    name: str
-    role: Literal["viewer", "technician", "lead", "engineer", "admin"] = "technician"
-    language: Literal["zh", "en"] | None = None
-    email: str = ""
-
-
 @dataclass(frozen=True)
 class Site:
     """Everything the site folder says, checked."""
@@ -215,6 +201,7 @@ class Site:
     rules: Mapping[str, RuleSettings] = field(default_factory=dict)
     models: Mapping[str, ModelSettings] = field(default_factory=dict)
     people: Mapping[str, Person] = field(default_factory=dict)
+    shifts: Mapping[str, ShiftSettings] = field(default_factory=dict)
 
     @cached_property
     def state(self) -> Path:
@@ -268,7 +255,7 @@ class _Reader:
         self.only(devices, "devices.toml", {"line", "device"})
         self.only(tree["rules.toml"], "rules.toml", {"rule"})
         self.only(tree["models.toml"], "models.toml", {"model"})
-        self.only(tree["people.toml"], "people.toml", {"person"})
+        self.only(tree["people.toml"], "people.toml", {"person", "shift"})
         settings = self.form(SiteSettings, head.get("site", {}), "site.toml", "site")
         lines = self.table(
             {kind: entry.line for kind, entry in KINDS.items()}, devices, "devices.toml", "line"
@@ -284,6 +271,7 @@ class _Reader:
             "rules": self.table(RuleSettings, tree["rules.toml"], "rules.toml", "rule"),
             "models": self.table(MODEL_KINDS, tree["models.toml"], "models.toml", "model"),
             "people": self.table(Person, tree["people.toml"], "people.toml", "person"),
+            "shifts": self.table(ShiftSettings, tree["people.toml"], "people.toml", "shift"),
         }
         if settings is None or any(value is None for value in read.values()):
             return None
@@ -294,6 +282,7 @@ class _Reader:
             self.wrong("devices.toml", clash.key, clash.found, clash.wanted)
         _check_rules(site, self.wrong)
         _check_models(site, self.wrong)
+        _check_people(site, self.wrong)
         return site
 
     def read(self, file: str) -> dict[str, Any]:
@@ -544,6 +533,16 @@ def _check_models(site: Site, wrong: Wrong) -> None:
                     f"{missing!r} (for {asset})",
                     _did_you_mean(missing, known),
                 )
+
+
+def _check_people(site: Site, wrong: Wrong) -> None:
+    for name, person in site.people.items():
+        if not NAME.fullmatch(name):
+            wanted = "1 to 32 lower-case letters, digits, '-', '_', '.' would do, and no name of our own hands"
+            wrong("people.toml", f"person.{name}", repr(name), wanted)
+        if person.shift is not None and person.shift not in site.shifts:
+            known = set(site.shifts)
+            wrong("people.toml", f"person.{name}.shift", repr(person.shift), _did_you_mean(person.shift, known))
 
 
 def _check_scope(site: Site, scope: Any, file: str, key: str, wrong: Wrong) -> None:

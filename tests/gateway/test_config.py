@@ -47,7 +47,7 @@ SLIPS = [
         ["site.toml: site.nmae", "did you mean 'name'?"],
     ),
     ("site.toml", 'interval = "250ms"', 'interval = "quick"', ["spool.interval", "'quick'", '"500ms"']),
-    ("site.toml", 'host = "127.0.0.1"', 'host = "0.0.0.0"', ["web.host", "127.0.0.1"]),
+    ("site.toml", 'host = "127.0.0.1"', 'host = "0.0.0.0"', ["site.toml: web", "names, certificate and key"]),
     ("site.toml", "[web]", "[wbe]", ["site.toml: wbe", "did you mean 'web'?"]),
     ("site.toml", "[web]", "[web", ["site.toml: found", "valid TOML"]),
     (
