@@ -188,6 +188,8 @@ class ListeningWire(Wire):
 class Instrument:
     """One instrument as the line reads it: it is a unit with one poll."""
 
+    is_measured = False
+
     def __init__(
         self, name: str, settings: InstrumentDevice, wire: AskingWire | ListeningWire, quiet: float
     ) -> None:

@@ -15,7 +15,7 @@ from devices.serial_line import SerialLine
 from devices.settings import DeviceSettings, LineSettings
 from devices.source import Source
 
-__all__ = ["KINDS", "Clash", "DeviceSettings", "Kind", "LineSettings", "clashes", "open_sources"]
+__all__ = ["KINDS", "Clash", "DeviceSettings", "Kind", "LineSettings", "clashes", "open_sources", "overloads"]
 
 _GOLDEN = 0.6180339887498949
 
@@ -61,10 +61,18 @@ def clashes(lines: Mapping[str, LineSettings], devices: Mapping[str, DeviceSetti
                 found.append(
                     Clash(f"line.{name}.port", f"{line.port}, which is line {first}", "one line per port")
                 )
-        found += _overload(name, line, here)
         found += _listeners(here)
         found += _shared_topics(here)
     return found
+
+
+def overloads(lines: Mapping[str, LineSettings], devices: Mapping[str, DeviceSettings]) -> list[Clash]:
+    """Lines that are asked for more time than there is."""
+    return [
+        clash
+        for name, line in lines.items()
+        for clash in _overload(name, line, {d: s for d, s in devices.items() if s.line == name})
+    ]
 
 
 def _overload(name: str, line: LineSettings, devices: Mapping[str, DeviceSettings]) -> list[Clash]:
@@ -78,7 +86,7 @@ def _overload(name: str, line: LineSettings, devices: Mapping[str, DeviceSetting
         Clash(
             f"line.{name}",
             f"{total:.0%} of the line's time is asked for, most by {most} ({load[most]:.0%})",
-            "longer periods, a higher baud rate or fewer points would do",
+            "longer periods, a higher baud rate or fewer points would do (`watchkeeper plan` shows more)",
         )
     ]
 

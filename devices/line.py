@@ -102,6 +102,11 @@ class Line:
         self._reopen_at = float("-inf")
         self._reopen_delay = _REOPEN_FIRST
 
+    @property
+    def units(self) -> tuple[Unit, ...]:
+        """The devices on it."""
+        return tuple(member.unit for member in self._members)
+
     async def run(self, emit: Emit) -> None:
         """Read until cancelled; no fault of equipment ends it."""
         started = self._clock.wall()

@@ -56,7 +56,7 @@ class ModbusUnit:
         self._where = f"{wire.where} unit {self._unit_id}"
         known = self._memory.of(name, self._where)
         self.learned = Learned(known)
-        self.measured = "latency" in known
+        self.is_measured = "latency" in known
         self.latency: float = known.get("latency", cost.latency)
         self._ask_again = time.monotonic() + _ASK_AGAIN
         self.polls = [
@@ -66,7 +66,7 @@ class ModbusUnit:
     @property
     def cost(self) -> Cost:
         """What a request costs with this unit's own latency."""
-        cost = self._line_cost.measured(self.latency) if self.measured else self._line_cost
+        cost = self._line_cost.measured(self.latency) if self.is_measured else self._line_cost
         return replace(cost, gap=max(cost.gap, self._pause))
 
     def plan(self, registers: tuple[Register, ...]) -> tuple[Block, ...]:
@@ -107,9 +107,9 @@ class ModbusUnit:
         thinking = self._line_cost.thinking(question.block, round_trip)
         self.latency += _SMOOTH * (thinking - self.latency)
 
-    def is_measured(self) -> None:
-        """Enough answers were measured for the plan to go by them."""
-        self.measured = True
+    def go_by_measure(self) -> None:
+        """Enough answers were measured for the plan to follow them."""
+        self.is_measured = True
         self._keep()
 
     def refused(
@@ -206,7 +206,7 @@ class ModbusPoll:
         self._readings += 1
         often_enough = self._readings % _RECONSIDER == 0
         if often_enough:
-            unit.is_measured()
+            unit.go_by_measure()
         if often_enough or self._version != unit.learned.version:
             self._version = unit.learned.version
             self._compile(unit.plan(self._registers))

@@ -70,6 +70,11 @@ class Unit(Protocol):
         """Seconds of line time that one attempt takes when nothing answers."""
         ...
 
+    @property
+    def is_measured(self) -> bool:
+        """Is its latency known by measurement?"""
+        ...
+
     async def probe(self) -> None:
         """One short question that any living unit answers; raises DeviceError."""
         ...

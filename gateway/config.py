@@ -19,7 +19,7 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
-from devices.kinds import KINDS, DeviceSettings, LineSettings, clashes
+from devices.kinds import KINDS, DeviceSettings, LineSettings, clashes, overloads
 from gateway.history import HistorySettings
 from gateway.influx import InfluxSettings
 from gateway.people import NAME, Person, ShiftSettings
@@ -225,9 +225,12 @@ class Site:
         return self.classes[self.assets[asset].asset_class].signals.get(quantity)
 
 
-def load_site(folder: Path) -> Site:
-    """Read and check the whole site folder; raises ConfigError with every mistake."""
-    reader = _Reader(folder)
+def load_site(folder: Path, *, any_load: bool = False) -> Site:
+    """Read and check the whole site folder; raises ConfigError with every mistake.
+
+    With ``any_load`` a line may be asked for more than it can give.
+    """
+    reader = _Reader(folder, any_load)
     site = reader.build()
     if reader.mistakes or site is None:
         raise ConfigError(reader.mistakes)
@@ -235,8 +238,9 @@ def load_site(folder: Path) -> Site:
 
 
 class _Reader:
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, any_load: bool) -> None:
         self.folder = folder
+        self.any_load = any_load
         self.mistakes: list[Mistake] = []
 
     def wrong(self, file: str, key: str, found: object, wanted: str) -> None:
@@ -278,7 +282,8 @@ class _Reader:
         site = Site(self.folder.resolve(), settings, **read)
         _check_assets(site, self.wrong)
         _check_points(site, self.wrong)
-        for clash in clashes(site.lines, site.devices):
+        loads = [] if self.any_load else overloads(site.lines, site.devices)
+        for clash in clashes(site.lines, site.devices) + loads:
             self.wrong("devices.toml", clash.key, clash.found, clash.wanted)
         _check_rules(site, self.wrong)
         _check_models(site, self.wrong)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from gateway.commands import gateway, ledger, models, orders, rules
+from gateway.commands import devices, gateway, ledger, models, orders, rules
 
 app = typer.Typer(
     name="watchkeeper",
@@ -13,7 +13,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-for part in (gateway, orders, ledger):
+for part in (gateway, devices, orders, ledger):
     app.add_typer(part.app)
 app.add_typer(models.app, name="models")
 app.add_typer(rules.app, name="rules")

@@ -28,12 +28,12 @@ def fail(message: str, code: int) -> NoReturn:
     raise typer.Exit(code)
 
 
-def read_site(folder: Path, code: int = 2) -> Site:
+def read_site(folder: Path, code: int = 2, *, any_load: bool = False) -> Site:
     """The site, or every mistake in it and exit ``code``."""
     from gateway.config import ConfigError, load_site
 
     try:
-        return load_site(folder)
+        return load_site(folder, any_load=any_load)
     except ConfigError as error:
         for mistake in error.mistakes:
             typer.echo(str(mistake), err=True)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from devices.kinds import KINDS, clashes
+from devices.kinds import KINDS, clashes, overloads
 from devices.modbus import ModbusTcpLine
 from devices.modbus_map import ModbusDevice
 
@@ -72,13 +72,13 @@ def rtu(**more: Any) -> Any:
 
 def test_a_period_that_the_wire_cannot_give_is_told() -> None:
     points = {f"p/r{n}": {"address": 40 * n, "type": "f32"} for n in range(60)}
-    [clash] = clashes(
+    [clash] = overloads(
         {"bus": rtu(baud=9600)}, {"slow": a_device(points), "quick": a_device({"q/a": {"address": 0}})}
     )
     assert clash.key == "line.bus"
     assert "% of the line's time is asked for, most by slow" in clash.found
-    assert clashes({"bus": rtu(baud=9600)}, {"slow": a_device(points, period=10 * SECOND)}) == []
-    assert clashes({"bus": ModbusTcpLine(kind="modbus-tcp", host="h")}, {"slow": a_device(points)}) == []
+    assert overloads({"bus": rtu(baud=9600)}, {"slow": a_device(points, period=10 * SECOND)}) == []
+    assert overloads({"bus": ModbusTcpLine(kind="modbus-tcp", host="h")}, {"slow": a_device(points)}) == []
 
 
 def test_one_port_is_one_line() -> None:
