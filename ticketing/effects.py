@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -36,7 +35,7 @@ def _resumed(tx: Writing, order: Order, asked: Asked) -> dict[str, Any]:
 
 def _resolved(tx: Writing, order: Order, asked: Asked) -> dict[str, Any]:
     costs.within_approval(tx, order)
-    custom.require_filled(tx.policy_of(order).fields, json.loads(order.custom), "resolve")
+    custom.require_filled(tx.policy_of(order).fields, order.custom, "resolve")
     return {"resolved_at": asked.at, "outcome": asked.fields.get("outcome", "worked")}
 
 
@@ -68,7 +67,7 @@ def _cancelled(_tx: Writing, _order: Order, asked: Asked) -> dict[str, Any]:
 
 def _filled_in(tx: Writing, order: Order, asked: Asked) -> dict[str, Any]:
     fields = tx.policy_of(order).fields
-    return {"custom": canonical(custom.merged(fields, json.loads(order.custom), asked.fields["custom"]))}
+    return {"custom": canonical(custom.merged(fields, order.custom, asked.fields["custom"]))}
 
 
 def _escalated(_tx: Writing, order: Order, _asked: Asked) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from sqlalchemy import select, update
 
 from ticketing import sla, tasks
 from ticketing.knowledge import suggest
+from ticketing.reading import decoded
 from ticketing.records import Actor, Order, State, Template
 from ticketing.tables import number_series, work_order
 from ticketing.writing import Writing
@@ -43,7 +44,7 @@ def open_row(tx: Writing, *, at: int, actor: Actor, source: str, **columns: Any)
     tx.record(number, at=at, actor=actor, kind="open", columns=row)
     nothing = dict.fromkeys(Order.__dataclass_fields__)
     facts = dict.fromkeys(("alarms", "alarms_active", "open_tasks", "cost_fen", "approvals_missing"), 0)
-    order = Order(**{**nothing, **facts, **row, "number": number, "state": State.NEW})
+    order = Order(**{**nothing, **facts, **row, "number": number, **decoded(row)})
     sla.schedule(tx, order, at)
     return order
 

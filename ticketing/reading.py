@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypedDict, Unpack
 
 from sqlalchemy import (
@@ -361,7 +361,13 @@ def _late(at: int) -> ColumnElement[bool]:
 
 
 def _order(row: RowMapping) -> Order:
-    return Order(**{**row, "state": State(row["state"])})
+    return Order(**{**row, **decoded(row)})
+
+
+def decoded(columns: Mapping[str, Any] | RowMapping) -> dict[str, Any]:
+    """What an order holds where its columns hold text."""
+    readers: Mapping[str, Callable[[str], Any]] = {"state": State, "custom": json.loads}
+    return {name: reader(columns[name]) for name, reader in readers.items() if name in columns}
 
 
 def _alarm(row: RowMapping) -> Alarm:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import json
 from dataclasses import asdict
 from typing import Any
 
@@ -77,7 +76,6 @@ def document(read: Reading, number: str) -> str:
         {
             "site": read.site,
             "order": {name: value for name, value in order.items() if name not in FACTS},
-            "custom": json.loads(order["custom"]),
             "tasks": [asdict(task) for task in read.tasks(number)],
             "costs": [asdict(cost) for cost in read.costs(number)],
             "approvals": [asdict(approval) for approval in read.approvals(number)],

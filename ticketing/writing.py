@@ -14,8 +14,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from ticketing import events
 from ticketing.policy import PolicyVersion
-from ticketing.reading import Reading
-from ticketing.records import Actor, Decision, Order, State
+from ticketing.reading import Reading, decoded
+from ticketing.records import Actor, Decision, Order
 from ticketing.tables import site, wo_event, wo_link, work_order
 
 
@@ -64,8 +64,7 @@ class Writing(Reading):
             changed = self.connection.execute(update(work_order).where(here).values(**columns))
             assert changed.rowcount == 1, "the site's lock keeps others away between reading and writing"
         self.record(order.number, at=at, actor=actor, kind=kind, columns=columns, fields=fields)
-        after = replace(order, **columns)
-        return replace(after, state=State(after.state))
+        return replace(order, **{**columns, **decoded(columns)})
 
     def record(
         self,
