@@ -200,10 +200,9 @@ def _timing(bound: Bound, of_alias: Mapping[str, Quantity]) -> Iterator[str]:
         if bound.program.max_gap < 3 * period:
             yield f"quality.max_gap is less than three samples of {settings.signals[alias]}: timers stand still"
     for found in _windows(parse(when.expr, settings.signals, settings.params) for when in settings.when):
-        period = periods.get(found.signal)
-        if not found.length or not period:
+        if not found.length or found.signal not in periods:
             continue
-        samples = found.length // period
+        samples = found.length // periods[found.signal]
         if found.function == "share" and samples <= _RUN:
             yield (
                 f"share over {samples} raw samples is a run rule (Western Electric, Nelson): at one sample a second"

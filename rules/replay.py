@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rules.episode import State, Timer, step
+from rules.panel import Panel, View
 from rules.rule import Bound, Program, RuleError
 from rules.transition import Transition, report
 from rules.watch import Watch, steady, watch
@@ -29,7 +30,7 @@ def rows(bound: Bound, series: Sequence[tuple[Times, Values]]) -> tuple[Times, V
 
     ``series`` holds (times, values) of each of ``bound.inputs``: UTC ns, strictly increasing, NaN where not good.
     An input keeps its last value for the rule's ``max_gap``. Returns (n,) and (n, inputs and windows). A rule that
-    asks ``stale`` is judged by the clock and not by samples alone: RuleError, play it through a panel that ticks.
+    asks ``stale`` is judged by the clock and not by samples alone: RuleError, ``ticked`` plays it.
     """
     moments = _merged([times for times, _ in series])
     signals = dict(zip(bound.inputs, series, strict=True))
@@ -58,7 +59,7 @@ def _merged(series: Sequence[Times]) -> Times:
 def _over(window: Window, times: Times, values: Values) -> tuple[Times, Values]:
     """The window after each sample of its signal."""
     if window.function == "age":
-        raise RuleError("a rule that asks stale() is judged by the clock; play it through a panel that ticks")
+        raise RuleError("a rule that asks stale() is judged by the clock; play it with ticked()")
     return times, history(window, times, values)
 
 
@@ -86,6 +87,38 @@ def replay(
                 look_from = found + 2 * worth
             i = found
     return state, said
+
+
+def by_the_clock(bound: Bound) -> bool:
+    """Whether the rule asks ``stale``: then it is judged by ``ticked``, and not by samples alone."""
+    return any(window.function == "age" for window in bound.windows)
+
+
+def ticked(bound: Bound, series: Sequence[tuple[Times, Values]], ticks: Times) -> list[Transition]:
+    """What happens on the way as a panel says it live, sample by sample, with a tick at each of ``ticks`` (UTC ns).
+
+    ``series`` as for ``rows``. Ticks are to come only while anything at all was heard, from whichever signal.
+    """
+    panel = Panel([bound])
+    moments = _merged([*(times for times, _ in series), ticks])
+    present = np.array([np.isin(moments, times) for times, _ in series])
+    tick = np.isin(moments, ticks)
+    places = np.zeros(len(series), np.intp)
+    views: dict[tuple[int, ...], View] = {}
+    said: list[Transition] = []
+    for i, time in enumerate(moments.tolist()):
+        here = tuple(np.flatnonzero(present[:, i]).tolist())
+        if here:
+            if here not in views:
+                views[here] = panel.view([bound.inputs[column] for column in here])
+            values = np.array([series[column][1][places[column]] for column in here])
+            places[list(here)] += 1
+            said += panel.judge(
+                views[here], time, values, np.where(np.isnan(values), 0x80, 0).astype(np.uint8)
+            )
+        if tick[i]:
+            said += panel.tick(time)
+    return said
 
 
 class _Run:

@@ -29,7 +29,7 @@ ONLY_IN = {
     "alembic": ("ticketing",),
     "fastapi": ("gateway/web",),
     "starlette": ("gateway/web",),
-    "jinja2": ("gateway/web",),
+    "jinja2": ("gateway/web", "gateway/workbench/page.py"),
     "uvicorn": ("gateway/web",),
     "typer": ("gateway/commands", "simulators"),
     "prometheus_client": ("gateway/metrics.py",),

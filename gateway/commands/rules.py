@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
-from gateway.commands.options import SiteFolder, fail, read_site
+from gateway.commands.options import AsJson, SiteFolder, fail, read_site
 
 app = typer.Typer(
     help="The engineer's bench: check rules, test them, play them over the past, tune and compare them.",
@@ -60,6 +63,83 @@ def run_cases(
     typer.echo(f"{len(outcomes)} test{'s' * (len(outcomes) != 1)}, {failed or 'none'} failed", err=True)
     if failed:
         raise typer.Exit(1)
+
+
+RuleNames = Annotated[
+    list[str] | None, typer.Option("--rule", metavar="RULE", help="only this rule; repeat it")
+]
+From = Annotated[
+    str,
+    typer.Option(
+        "--from", metavar="TIME", help="7d (ago) or 2026-01-05T00:00 (UTC); else 30d, or all of the files"
+    ),
+]
+To = Annotated[str, typer.Option("--to", metavar="TIME", help="likewise; else now")]
+CsvFiles = Annotated[
+    list[Path] | None,
+    typer.Option("--csv", metavar="FILE", help="not the site's store but this file; repeat it"),
+]
+OfAsset = Annotated[
+    str | None, typer.Option("--asset", help="whose the columns of the files are, if they do not say")
+]
+ReportFolder = Annotated[
+    Path | None, typer.Option("--report", metavar="DIR", help="write an HTML page there")
+]
+InLanguage = Annotated[
+    Literal["zh", "en"] | None, typer.Option("--language", help="of the page; else the site's")
+]
+
+
+@app.command()
+def backtest(
+    folder: SiteFolder,
+    *,
+    rule: RuleNames = None,
+    start: From = "",
+    end: To = "",
+    csv: CsvFiles = None,
+    asset: OfAsset = None,
+    report: ReportFolder = None,
+    language: InLanguage = None,
+    as_json: AsJson = False,
+) -> None:
+    """Which work orders the rules would have opened over the past: the site's store, or CSV files.
+
+    The daemon's own evaluator and its way from alarm to order; rules in shadow or off count as live.
+    """
+    from gateway.workbench import report as pages
+    from gateway.workbench import stretch, terminal, trial
+
+    site = read_site(folder)
+    with _one_line():
+        played = stretch.open_stretch(site, csv or [], asset, start, end)
+        bounds = stretch.bind_all(site, stretch.as_live(site.rules, rule or []), played.past)
+        with terminal.progress() as progress:
+            found = trial.play(site, bounds, played, progress)
+        if report is not None:
+            page = pages.write(report, site, found, language or site.site.language)
+            typer.echo(f"report: {page}", err=True)
+    if as_json:
+        typer.echo(json.dumps(pages.as_json(found), ensure_ascii=False, indent=2))
+        return
+    typer.echo("\n".join((" · ".join(pages.facts(found, "en")), *pages.notes(found, "en"), "")))
+    terminal.table(pages.orders(found, "en"), "no work order would have opened")
+    typer.echo("")
+    terminal.table(pages.figures(found, "en"))
+
+
+@contextmanager
+def _one_line() -> Iterator[None]:
+    """What a user can mend ends in one line and exit 1."""
+    from gateway.store import StoreError
+    from gateway.workbench.recorded import PastError
+
+    try:
+        yield
+    except (PastError, StoreError) as error:
+        fail(str(error), 1)
+    except OSError as error:
+        fail(f"{error.filename} cannot be written: {error.strerror}", 1)
 
 
 def _write(path: Path, text: str) -> None:

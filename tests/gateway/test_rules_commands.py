@@ -1,0 +1,163 @@
+"""`watchkeeper rules …` as an engineer uses it: on a real site folder, over real recordings, to its exit code."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+from click.testing import Result
+from typer.testing import CliRunner
+
+from gateway.commands import app
+
+DEMO = Path(__file__).parents[2] / "examples" / "demo"
+START = "2026-01-05T00:00:00Z"
+
+
+def watchkeeper(*words: object) -> Result:
+    return CliRunner().invoke(app, ["rules", *map(str, words)])
+
+
+def simulated(folder: Path, scenario: str, asset: str, hours: float, period: str, *more: str) -> Path:
+    """A recording of the simulated plant with its labels beside it."""
+    out = folder / f"{asset}-{scenario}.csv"
+    words = [sys.executable, "-m", "simulators", "csv", scenario, "--asset", asset, "--out", str(out)]
+    words += ["--hours", str(hours), "--period", period, "--start", START, *more]
+    subprocess.run(words, check=True, capture_output=True)
+    return out
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Path:
+    return shutil.copytree(DEMO, tmp_path / "site")
+
+
+@pytest.fixture(scope="module")
+def wear(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A day of pump-1 at one sample in ten seconds; its bearing begins to wear at noon."""
+    return simulated(tmp_path_factory.mktemp("recorded"), "bearing_wear", "pump-1", 24, "10s")
+
+
+def change(file: Path, old: str, new: str) -> None:
+    text = file.read_text()
+    assert old in text
+    file.write_text(text.replace(old, new, 1))
+
+
+# -------------------------------------------------------------------------------------- lint and test
+
+
+def test_lint_has_nothing_against_the_demo() -> None:
+    found = watchkeeper("lint", DEMO, "--strict")
+    assert (found.exit_code, found.stdout) == (0, "")
+    assert "no mistake, no warnings" in found.stderr
+
+
+def test_lint_names_mistakes_and_warnings(site: Path) -> None:
+    change(
+        site / "rules.toml", "params = { high = 80, deadband = 3 }", "params = { high = 300, deadband = 3 }"
+    )
+    change(site / "devices.toml", '"fan-1/filter_dp" = { path = "filter_dp" }\n', "")
+    found = watchkeeper("lint", site)
+    assert found.exit_code == 0
+    assert "rule.bearing-hot (pump-1, motor-1, fan-1): severity 3 never fires" in found.stdout
+    assert "rule.filter-clogged (fan-1): nothing brings filter_dp" in found.stdout
+    assert watchkeeper("lint", site, "--strict").exit_code == 1
+    change(site / "rules.toml", 't = "bearing_temp"', 't = "bearing_tmp"')
+    wrong = watchkeeper("lint", site)
+    assert wrong.exit_code == 2
+    assert "did you mean 'bearing_temp'?" in wrong.stderr
+
+
+def test_the_demos_own_tests_pass_and_say_so_as_junit(tmp_path: Path) -> None:
+    found = watchkeeper("test", DEMO, "--junit", tmp_path / "out.xml")
+    assert found.exit_code == 0, found.stdout
+    suite = ElementTree.parse(tmp_path / "out.xml").getroot()
+    assert suite.get("tests") == str(len(list((DEMO / "tests").glob("*.toml"))))
+    assert suite.get("failures") == "0"
+
+
+def test_a_rule_that_was_changed_fails_its_test(site: Path, tmp_path: Path) -> None:
+    change(site / "rules.toml", "high = 4.5", "high = 9")
+    found = watchkeeper("test", site, "--junit", tmp_path / "out.xml")
+    assert found.exit_code == 1
+    assert "FAIL  bearing-wear-opens-one-order.toml" in found.stdout
+    assert re.search(r"at 47m: severity is \d, expected 3", found.stdout)
+    suite = ElementTree.parse(tmp_path / "out.xml").getroot()
+    assert suite.get("failures") == "1"
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        (
+            'title = "x"\nrules = ["none"]\n[series]\nv = "1"\n[[expect]]\nat = "1s"\n',
+            "the site has no rule none",
+        ),
+        ('title = "x"\nrules = ["vibration"]\n[series]\nspeed = "1"\n[[expect]]\nat = "1s"\n', "vib_rms"),
+        ('title = "x"\nrules = ["vibration"]\n[series]\nspeed = "1*3"\n[[expect]]\nat = "1s"\n', "1.8x60"),
+        ("title = ", "is not TOML"),
+    ],
+)
+def test_a_file_that_is_no_test_is_one_clear_line(tmp_path: Path, text: str, wanted: str) -> None:
+    file = tmp_path / "case.toml"
+    file.write_text(text)
+    found = watchkeeper("test", DEMO, file)
+    assert found.exit_code == 1
+    assert wanted in found.stdout
+    assert "Traceback" not in found.output
+
+
+# -------------------------------------------------------------------------------------- backtest
+
+
+def test_a_backtest_says_which_order_would_have_opened(wear: Path, tmp_path: Path) -> None:
+    found = watchkeeper("backtest", DEMO, "--csv", wear, "--json", "--report", tmp_path / "report")
+    assert found.exit_code == 0, found.output
+    body = json.loads(found.stdout)
+    (order,) = body["work_orders"]
+    assert (order["asset"], order["failure_mode"], order["severity"]) == ("pump-1", "VIB", 3)
+    assert "3.5 mm/s" in order["why"]["en"]
+    assert "振动" in order["why"]["zh"]
+    assert body["rules"]["vibration"]["alarms"] == 1
+    assert body["rules"]["bearing-hot"]["alarms"] == 0
+    page = (tmp_path / "report" / "index.html").read_text()
+    assert "本会开出的工单" in page or "Work orders that would have opened" in page
+    assert page.count("<svg") == 1
+    assert "http://" not in page.replace("http://www.w3.org/2000/svg", "")
+
+
+def test_a_backtest_may_look_at_one_rule_and_one_part(wear: Path) -> None:
+    before = watchkeeper("backtest", DEMO, "--csv", wear, "--rule", "vibration", "--to", "2026-01-05T12:00")
+    assert before.exit_code == 0, before.output
+    assert "no work order would have opened" in before.stdout
+    assert "bearing-hot" not in before.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "wanted"),
+    [
+        (["--rule", "none"], "no rule none; there are: vibration"),
+        (["--from", "yesterday"], "a time is"),
+        (["--from", "1h", "--to", "2h"], "ends before it begins"),
+        (["--csv", "nowhere.csv"], "nowhere.csv cannot be read"),
+    ],
+)
+def test_what_cannot_be_played_is_one_line(words: list[str], wanted: str) -> None:
+    found = watchkeeper("backtest", DEMO, *words)
+    assert found.exit_code == 1
+    assert wanted in found.stderr
+    assert found.stderr.count("\n") == 1
+
+
+def test_columns_without_an_asset_want_one(wear: Path, tmp_path: Path) -> None:
+    nameless = tmp_path / "export.csv"
+    nameless.write_text(wear.read_text())
+    assert "--asset" in watchkeeper("backtest", DEMO, "--csv", nameless).stderr
+    assert watchkeeper("backtest", DEMO, "--csv", nameless, "--asset", "pump-1").exit_code == 0
