@@ -119,11 +119,12 @@ class Line:
 
     def status(self) -> SourceStatus:
         """How the line and its devices do now."""
+        silent = f"none of its {len(self._members)} devices answers" if self._silent() else ""
         return SourceStatus(
             name=self.name,
             kind=self.kind,
-            up=not self._detail,
-            detail=self._detail,
+            up=not (self._detail or silent),
+            detail=self._detail or silent,
             counts=dict(self._wire.counts),
             devices=tuple(
                 DeviceStatus(
@@ -137,6 +138,12 @@ class Line:
                 )
                 for member in self._members
             ),
+        )
+
+    def _silent(self) -> bool:
+        """Is it the line itself, and not one device? Several share it, and none of them can be talked to."""
+        return len(self._members) > 1 and (
+            bool(self._detail) or all(member.circuit.state is State.PARKED for member in self._members)
         )
 
     async def _serve(self, emit: Emit) -> None:
@@ -188,7 +195,8 @@ class Line:
             member.tally.failed += 1
             size = len(poll.signals.names)
             values, quality = np.full(size, np.nan), np.full(size, _COMM_LOST, dtype=np.uint8)
-            values[-1], quality[-1] = 0.0, 0
+            if not self._silent():  # else nobody knows: it is the line that is reported, and not each device
+                values[-1], quality[-1] = 0.0, 0
             batch = Batch(poll.signals, wall, wall, values, quality)
         else:
             member.tally.read += 1

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeAlias
 
-from devices.batch import Batch, DeviceError, Emit, Reason
+from devices.batch import Batch, DeviceError, Emit, Reason, bad
 from devices.line import Time
 from devices.mqtt_packets import Message
 from devices.mqtt_payload import PayloadError
@@ -165,7 +166,10 @@ class Reception:
         for route in overdue.values():
             tally.expected += 1
             tally.failed += 1
-            if not emit(topics.absent(route, self._clock.wall(), Reason.COMM_LOST)):
+            batch = topics.absent(route, self._clock.wall(), Reason.COMM_LOST)
+            if not self.listening:  # the broker is away: whether its publishers live, nobody knows
+                batch.values[-1], batch.quality[-1] = math.nan, bad(Reason.COMM_LOST)
+            if not emit(batch):
                 tally.refused += 1
         if not overdue:
             return

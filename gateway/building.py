@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from gateway.config import Site, overrides, scoped, spans
 from gateway.control import ask
 from gateway.history import History, HistorySettings
+from gateway.own import GATEWAY
 from gateway.sensors import Sensors
 from gateway.store import Readable, Series, Store
 from models.sensor import SoftSensor
@@ -78,7 +79,7 @@ def build_reader(site: Site) -> Readable:
 
 
 def maintained(site: Site) -> list[Asset]:
-    """What can have a work order: the assets, and the devices that read them."""
+    """What can have a work order: the assets, the devices that read them, their lines, and we ourselves."""
     assets = [
         Asset(
             name,
@@ -92,4 +93,6 @@ def maintained(site: Site) -> list[Asset]:
         )
         for name, asset in site.assets.items()
     ]
-    return assets + [Asset(name, "device", name, name, criticality="C") for name in site.devices]
+    devices = [Asset(name, "device", name, name, criticality="C") for name in site.devices]
+    lines = [Asset(name, "line", name, name, criticality="B") for name in site.watched_lines]
+    return [*assets, *devices, *lines, Asset(GATEWAY, GATEWAY, "网关", "Gateway", criticality="B")]

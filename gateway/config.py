@@ -10,6 +10,7 @@ import difflib
 import os
 import re
 import tomllib
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -22,6 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from devices.kinds import KINDS, DeviceSettings, LineSettings, clashes, overloads
 from gateway.history import HistorySettings
 from gateway.influx import InfluxSettings
+from gateway.own import GATEWAY, tables
 from gateway.people import NAME, Person, ShiftSettings
 from gateway.spool import SpoolSettings
 from gateway.web.settings import WebSettings
@@ -85,6 +87,7 @@ UNITS = frozenset(
         "mm/s",
         "mol/L",
         "MPa",
+        "MB",
         "MW",
         "MWh",
         "NTU",
@@ -213,16 +216,25 @@ class Site:
         """The ticket core's database: PostgreSQL, or SQLite in the state folder."""
         return self.site.core.get_secret_value() if self.site.core else str(self.state / "core.db")
 
+    @cached_property
+    def watched_lines(self) -> list[str]:
+        """The lines that are judged themselves: brokers, and wires that several devices share."""
+        on = Counter(device.line for device in self.devices.values())
+        return [name for name, line in self.lines.items() if on[name] > (line.kind != "mqtt")]
+
     def class_of(self, asset: str) -> str:
-        """The asset's class; ``device`` for what is talked to but not maintained."""
-        return self.assets[asset].asset_class if asset in self.assets else "device"
+        """The asset's class; ``device`` for what is talked to but not maintained, ``line`` for its wire."""
+        if asset in self.assets:
+            return self.assets[asset].asset_class
+        if asset == GATEWAY:
+            return GATEWAY
+        return "line" if asset in self.watched_lines else "device"
 
     def signal(self, name: str) -> Signal | None:
         """What is known of the signal ``"pump-1/vib_rms"``."""
         asset, _, quantity = name.partition("/")
-        if asset not in self.assets:
-            return None
-        return self.classes[self.assets[asset].asset_class].signals.get(quantity)
+        kind = self.classes.get(self.class_of(asset))
+        return kind.signals.get(quantity) if kind else None
 
 
 def load_site(folder: Path, *, any_load: bool = False) -> Site:
@@ -260,6 +272,9 @@ class _Reader:
         self.only(tree["rules.toml"], "rules.toml", {"rule"})
         self.only(tree["models.toml"], "models.toml", {"model"})
         self.only(tree["people.toml"], "people.toml", {"person", "shift"})
+        _check_own_names(assets, self.wrong)
+        assets["class"] = self.with_own("class", assets)
+        tree["rules.toml"]["rule"] = self.with_own("rule", tree["rules.toml"])
         settings = self.form(SiteSettings, head.get("site", {}), "site.toml", "site")
         lines = self.table(
             {kind: entry.line for kind, entry in KINDS.items()}, devices, "devices.toml", "line"
@@ -289,6 +304,14 @@ class _Reader:
         _check_models(site, self.wrong)
         _check_people(site, self.wrong)
         return site
+
+    def with_own(self, name: str, tree: dict[str, Any]) -> Any:
+        """The tables that the site has, and those that each gateway brings; of these a site may change single keys."""
+        said, own = tree.get(name, {}), self.resolve(tables()[name], "own.toml", name)
+        if not isinstance(said, dict):
+            return said
+        changed = {key: _over(own[key], data) for key, data in said.items() if key in own}
+        return {**said, **own, **changed}
 
     def read(self, file: str) -> dict[str, Any]:
         path = self.folder / file
@@ -407,6 +430,21 @@ class _Reader:
 Wrong = Callable[[str, str, object, str], None]
 
 
+def _over(own: dict[str, Any], said: Any) -> Any:
+    """A rule of our own as the site changed it."""
+    if not isinstance(said, dict):
+        return said
+    params = {**own.get("params", {}), **said["params"]} if isinstance(said.get("params"), dict) else None
+    return {**own, **said, **({"params": params} if params else {})}
+
+
+def _check_own_names(assets: dict[str, Any], wrong: Wrong) -> None:
+    for kind in assets.get("class", {}).keys() & tables()["class"].keys():
+        wrong("assets.toml", f"class.{kind}", repr(kind), "the gateway's own class; another name would do")
+    if GATEWAY in assets.get("asset", {}):
+        wrong("assets.toml", f"asset.{GATEWAY}", repr(GATEWAY), "it stands for ourselves; another name would do")
+
+
 def _check_assets(site: Site, wrong: Wrong) -> None:
     for name, kind in site.classes.items():
         for quantity, signal in kind.signals.items():
@@ -458,7 +496,13 @@ def _ancestors(site: Site, name: str) -> Iterator[str]:
 
 def _check_points(site: Site, wrong: Wrong) -> None:
     reader: dict[str, str] = {}
+    for name in site.watched_lines:
+        if name in site.assets or name in site.devices:
+            key = f"line.{name}"
+            wrong("devices.toml", key, repr(name), "an asset or device has this name; give the line another")
     for name, device in site.devices.items():
+        if name == GATEWAY:
+            wrong("devices.toml", f"device.{name}", repr(name), "it stands for ourselves; another name would do")
         if name in site.assets:
             wrong(
                 "devices.toml",
@@ -551,30 +595,29 @@ def _check_people(site: Site, wrong: Wrong) -> None:
 
 
 def _check_scope(site: Site, scope: Any, file: str, key: str, wrong: Wrong) -> None:
-    known_classes = {*site.classes, "device"}
     wanted = scope.asset_class
-    if wanted is not None and wanted not in known_classes:
-        wrong(file, f"{key}.class", repr(wanted), _did_you_mean(wanted, known_classes))
+    if wanted is not None and wanted not in site.classes:
+        wrong(file, f"{key}.class", repr(wanted), _did_you_mean(wanted, set(site.classes)))
+    known = {*site.assets, *site.devices, *site.watched_lines, GATEWAY}
     for asset in scope.assets or ():
-        if asset not in site.assets and asset not in site.devices:
-            wrong(file, f"{key}.assets", repr(asset), _did_you_mean(asset, {*site.assets, *site.devices}))
+        if asset not in known:
+            wrong(file, f"{key}.assets", repr(asset), _did_you_mean(asset, known))
 
 
 def scoped(site: Site, scope: Any) -> list[str]:
-    """The assets (or devices, class ``device``) that a rule's or model's scope means, in file order."""
-    if scope.asset_class == "device":
-        return list(site.devices)
+    """The assets, devices, lines, or the gateway, that a rule's or model's scope means, in file order."""
+    known = dict.fromkeys([*site.assets, *site.devices, *site.watched_lines, GATEWAY])
     if scope.asset_class is not None:
-        return [name for name, asset in site.assets.items() if asset.asset_class == scope.asset_class]
-    return [name for name in scope.assets or () if name in site.assets or name in site.devices]
+        return [name for name in known if site.class_of(name) == scope.asset_class]
+    return [name for name in scope.assets or () if name in known]
 
 
 def quantities(site: Site, asset: str) -> set[str]:
-    """What can be asked of ``asset``: its class's signals, its soft sensors; ``online`` of a device."""
-    if asset not in site.assets:
-        return {"online"}
-    kind = site.classes.get(site.assets[asset].asset_class)
+    """What can be asked of ``asset``: its class's signals, its soft sensors; ``online`` of a device or line."""
+    kind = site.classes.get(site.class_of(asset))
     known = set(kind.signals) if kind else set()
+    if asset not in site.assets:
+        return known
     for model in site.models.values():
         if asset in scoped(site, model.scope):
             known.update(model.outputs(sorted(known)))
@@ -584,9 +627,8 @@ def quantities(site: Site, asset: str) -> set[str]:
 def spans(site: Site, asset: str) -> dict[str, tuple[float, float] | None]:
     """The asset's quantities with their ranges, None where unknown."""
     found: dict[str, tuple[float, float] | None] = dict.fromkeys(sorted(quantities(site, asset)))
-    if asset in site.assets and site.assets[asset].asset_class in site.classes:
-        signals = site.classes[site.assets[asset].asset_class].signals
-        found.update({quantity: signal.range for quantity, signal in signals.items()})
+    if kind := site.classes.get(site.class_of(asset)):
+        found.update({quantity: signal.range for quantity, signal in kind.signals.items()})
     return found
 
 

@@ -33,8 +33,9 @@ from gateway.forwarder import Forwarder
 from gateway.health import report
 from gateway.heartbeat import beat
 from gateway.intake import Intake
-from gateway.ledger import FOLLOWER, GATEWAY, Item, Ledger
+from gateway.ledger import FOLLOWER, Item, Ledger
 from gateway.lookback import Lookback
+from gateway.own import GATEWAY, OwnSignals
 from gateway.pipeline import Pipeline
 from gateway.spool import Spool, SpoolFailed
 from gateway.store import Store
@@ -97,6 +98,7 @@ class Daemon:
         self.ledger = Ledger(
             site.state / "ledger.db", spool, self.clock.now, lambda: self.sources, self._counters
         )
+        self.own = OwnSignals(self.health, lambda: self.site.watched_lines, site.state, self.clock.now)
         self.sources: list[Source] = open_sources(
             site.lines,
             site.devices,
@@ -131,6 +133,7 @@ class Daemon:
                 group.create_task(self.forwarder.run(), name="forwarder"),
                 group.create_task(self.ledger.run(), name="ledger"),
                 group.create_task(control.run(), name="control"),
+                group.create_task(self.own.run(self.intake), name="own signals"),
                 group.create_task(self.spool.watch(), name="spool"),
                 group.create_task(self._watchdog(), name="watchdog"),
                 group.create_task(beat(self.intake, self.clock.now), name="heartbeat"),

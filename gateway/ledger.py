@@ -27,6 +27,7 @@ from isal import isal_zlib
 from devices.batch import BAD, Batch, Reason, describe
 from devices.source import Source
 from gateway import sqlite
+from gateway.own import GATEWAY
 from gateway.spool import Entry, Spool
 
 log = logging.getLogger(__name__)
@@ -35,7 +36,6 @@ HOUR: Final = 3_600_000_000_000  # ns
 SAVE_EVERY: Final = 15.0  # s
 KEPT: Final = 400 * 24 * HOUR
 FOLLOWER: Final = "ledger"
-GATEWAY: Final = "gateway"
 _READ: Final = 64  # entries a step when catching up
 _SCHEMA: Final = """
     CREATE TABLE IF NOT EXISTS hour (start INTEGER PRIMARY KEY, body BLOB NOT NULL);

@@ -40,13 +40,15 @@ def web(folder: SiteFolder) -> None:
 @app.command()
 def check(folder: SiteFolder) -> None:
     """Check a site folder without opening anything; prints every mistake at once and exits 2."""
+    from gateway.own import tables
+
     site = read_site(folder)
     counts = {
         "asset": len(site.assets),
         "line": len(site.lines),
         "device": len(site.devices),
         "signal": sum(len(device.signals()) for device in site.devices.values()),
-        "rule": len(site.rules),
+        "rule": len(site.rules.keys() - tables()["rule"].keys()),
         "model": len(site.models),
     }
     typer.echo(

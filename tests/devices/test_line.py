@@ -251,7 +251,8 @@ def test_a_wire_that_is_gone_is_two_lines_and_is_opened_with_back_off(
         "line bus is down (a, b): cannot connect to nowhere:502: connection refused",
         f"line bus is back after {wire.counts['opened'] - 1} failed attempts",
     ]
-    assert {tuple(batch.quality) for batch in inbox if batch.time < EPOCH + 100_000_000_000} == {(LOST, 0)}
+    # Both are silent with their line: nobody knows whether they are online, and the line is reported.
+    assert {tuple(batch.quality) for batch in inbox if batch.time < EPOCH + 100_000_000_000} == {(LOST, LOST)}
     assert {tuple(batch.quality) for batch in inbox if batch.time > EPOCH + 106_000_000_000} == {(0, 0)}
     assert line.status().up
 

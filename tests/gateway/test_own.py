@@ -1,0 +1,153 @@
+"""The gateway about itself: one order on a silent line, orders about its own troubles, none when all is well."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from devices.batch import describe
+from gateway import own
+from gateway.config import ConfigError, load_site
+from gateway.own import OwnSignals
+from tests.gateway.running import Running
+
+TALLY = {"expected": 0, "skipped": {}}
+
+
+def health(**changes: Any) -> dict[str, Any]:
+    device = {"tally": changes.pop("tally", TALLY)}
+    source = {"name": "bus", "up": True, "counts": {}, "devices": [device]} | changes.pop("source", {})
+    usual = {
+        "spool": {"bytes": 10, "max_bytes": 100, "shed": 0},
+        "store": {"detail": "", "refused": 0},
+        "judge": {"lag": 0.0},
+        "clock_behind": 0.0,
+        "sources": [source],
+    }
+    return usual | changes
+
+
+def said(signals: OwnSignals) -> dict[str, float]:
+    batch = signals.batch()
+    return dict(zip(batch.signals.names, batch.values.tolist(), strict=True))
+
+
+def test_its_signals_say_what_the_health_report_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1000.0
+    monkeypatch.setattr(own.time, "monotonic", lambda: now)
+    body = health()
+    signals = OwnSignals(lambda: body, lambda: ["bus", "new"], tmp_path, lambda: 5)
+    first = said(signals)
+    assert first["gateway/spool_used"] == 10
+    assert first["gateway/store_away"] == first["gateway/samples_shed"] == first["gateway/slots_missed"] == 0
+    assert first["gateway/disk_free"] > 0
+    assert first["bus/online"] == 1
+    assert math.isnan(first["new/online"])
+    body = health(
+        store={"detail": "connection refused", "refused": 4},
+        source={"up": False, "counts": {"dead_letters": 3}},
+        spool={"bytes": 90, "max_bytes": 100, "shed": 7},
+        tally={"expected": 200, "skipped": {"late": 30}},
+    )
+    said(signals)
+    now += 60
+    later = said(signals)
+    assert later["gateway/store_away"] == 60
+    assert (later["gateway/samples_shed"], later["gateway/dead_letters"]) == (7, 7)
+    assert later["gateway/slots_missed"] == 15
+    assert later["bus/online"] == 0
+    now += 700
+    said(signals)
+    assert said(signals)["gateway/samples_shed"] == 0, "ten minutes later it is no news any more"
+
+
+def test_what_cannot_be_told_is_bad(tmp_path: Path) -> None:
+    batch = OwnSignals(health, lambda: ["new"], tmp_path, lambda: 5).batch()
+    assert describe(int(batch.quality[-1])) == "bad:stale"
+
+
+@pytest.fixture
+def running(tmp_path: Path) -> Iterator[Running]:
+    gateway = Running(tmp_path / "site", pumps=3)
+    yield gateway
+    gateway.close()
+
+
+def test_a_site_changes_single_keys_of_a_rule_that_each_gateway_has(running: Running) -> None:
+    usual = load_site(running.folder).rules["gateway-disk"]
+    running.write(
+        "rules.toml",
+        '[rule.gateway-disk]\nparams = { low = 500 }\n[rule.gateway-clock-unsynchronised]\nmode = "off"\n',
+    )
+    rules = load_site(running.folder).rules
+    assert rules["gateway-disk"].params == {**usual.params, "low": 500}
+    assert rules["gateway-disk"].when == usual.when
+    assert rules["gateway-clock-unsynchronised"].mode == "off"
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "complaint"),
+    [
+        ("devices.toml", "plc-1", "gateway", "it stands for ourselves"),
+        ("devices.toml", "[device.plc-1", "[device.plc", "give the line another"),
+        ("assets.toml", "[class.pump.signals]", "[class.line.signals]", "the gateway's own class"),
+    ],
+)
+def test_names_that_the_gateway_needs_are_refused(
+    running: Running, file: str, old: str, new: str, complaint: str
+) -> None:
+    running.edit(file, old, new)
+    with pytest.raises(ConfigError, match=complaint):
+        load_site(running.folder)
+
+
+RULES = """
+[rule.offline]
+when = [{ severity = 3, expr = "on < 0.5", on_delay = "4s" }]
+work_order = { min_active = { 3 = "0s" } }
+[rule.line-silent]
+when = [{ severity = 3, expr = "on < 0.5", on_delay = "2s" }]
+[rule.gateway-disk]
+params = { low = 1e12 }
+when = [{ severity = 3, expr = "free < low" }]
+work_order = { key = "rule_asset", min_active = { 3 = "0s" } }
+[rule.vibration]
+failure_mode = "VIB"
+scope = { class = "pump" }
+signals = { v = "vib_rms" }
+when = [{ severity = 4, expr = "v > 45 or v < 0.01" }]
+"""
+
+
+def test_a_cut_cable_is_one_order_on_the_line_and_a_dead_device_one_on_the_device(
+    running: Running,
+) -> None:
+    running.write("rules.toml", RULES)
+    running.start()
+    running.until(lambda: [order.asset for order in running.orders()] == ["gateway"])
+    running.tell({"device": "pump-2", "behave": "dead"})
+    running.until(lambda: len(running.orders()) == 2)
+    running.plant.end()  # the cable
+    running.until(lambda: len(running.orders()) == 3)
+    running.until(lambda: not running.ask("health")["sources"][0]["up"])
+    settled = running.ask("health")["judge"]["samples"]
+    running.until(lambda: running.ask("health")["judge"]["samples"] > settled + 6 * 20)
+    found = {(order.asset, order.failure_mode) for order in running.orders()}
+    assert found == {("gateway", "OTH"), ("plc-2", "COM"), ("plc", "COM")}
+    (evidence,) = json.loads(
+        running.command("explain", _on(running, "plc"), "--json", *_site(running)).stdout
+    )
+    assert "plc" in evidence["sentence"]["en"]
+
+
+def _on(running: Running, asset: str) -> str:
+    return next(order.number for order in running.orders() if order.asset == asset)
+
+
+def _site(running: Running) -> tuple[str, str]:
+    return "--site", str(running.folder)
