@@ -9,6 +9,7 @@ import random
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 
@@ -19,6 +20,7 @@ from devices.unit import OwnedWire, Poll, Reading, Unit
 from devices.wire import LineDownError
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 _COMM_LOST = bad(Reason.COMM_LOST)
 _SMOOTH = 0.1
@@ -97,6 +99,7 @@ class Line:
         self._draw = draw
         self._budget = Budget(most=6 * max((unit.patience for unit in units), default=1.0))
         self._after_failure = False
+        self._free = asyncio.Lock()  # of the wire: a guest waits for our question, and we for the guest's
         self._outage = Outage()
         self._detail = ""
         self._reopen_at = float("-inf")
@@ -115,7 +118,18 @@ class Line:
         try:
             await self._serve(emit)
         finally:
-            self._wire.close()
+            self.close()
+
+    def close(self) -> None:
+        """Close the wire; never raises."""
+        self._wire.close()
+
+    async def lend(self, ask: Callable[[OwnedWire], Awaitable[T]]) -> T:
+        """Let a guest ask one question of the wire, between two of ours; raises DeviceError."""
+        async with self._free:
+            if not self._wire.is_open:
+                await self._wire.open()
+            return await ask(self._wire)
 
     def status(self) -> SourceStatus:
         """How the line and its devices do now."""
@@ -189,7 +203,8 @@ class Line:
 
     async def _run(self, slots: _Slots, emit: Emit) -> None:
         member, poll = slots.member, slots.poll
-        reading = await self._attempt(member, poll)
+        async with self._free:
+            reading = await self._attempt(member, poll)
         wall = self._clock.wall()
         if reading is None:
             member.tally.failed += 1
@@ -287,9 +302,11 @@ class Line:
             waits = (slots.due for slots in grids if slots.member.circuit.state is not State.PARKED)
             free = min(waits, default=math.inf) - now  # a parked unit's own slots take no time
             for member in parked:
-                if member.circuit.wants_probe(now) and member.unit.patience <= free and await self._ready():
-                    await self._probe(member)
-                    return
+                if member.circuit.wants_probe(now) and member.unit.patience <= free:
+                    async with self._free:
+                        if await self._ready():
+                            await self._probe(member)
+                            return
         for member in parked:  # wake up in time for the next probe, when polls are far apart
             if now < member.circuit.probe_at < until:
                 until = member.circuit.probe_at

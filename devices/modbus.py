@@ -142,4 +142,5 @@ def _connection(line: ModbusTcpLine | ModbusRtuTcpLine) -> Opener:
 
 
 def _longest(latency: timedelta | None, devices: Mapping[str, ModbusDevice]) -> float:
-    return (latency or max(device.timeout for device in devices.values())).total_seconds()
+    usual = max((device.timeout for device in devices.values()), default=timedelta(seconds=1))
+    return (latency or usual).total_seconds()
