@@ -80,7 +80,7 @@ def planes(values: NDArray[np.float64]) -> bytes:
     return values.view(np.uint8).reshape(-1, 8).T.tobytes()
 
 
-def from_planes(raw: bytes, offset: int, count: int) -> NDArray[np.float64]:
-    """The ``count`` values that ``planes`` wrote at ``offset``."""
-    bytes_ = np.frombuffer(raw, np.uint8, 8 * count, offset).reshape(8, count)
-    return np.ascontiguousarray(bytes_.T).view(np.float64).reshape(count)
+def from_planes(raw: bytes, offset: int, count: int, part: slice = slice(None)) -> NDArray[np.float64]:
+    """The ``count`` values that ``planes`` wrote at ``offset``, or a ``part`` of them."""
+    bytes_ = np.frombuffer(raw, np.uint8, 8 * count, offset).reshape(8, count)[:, part]
+    return np.ascontiguousarray(bytes_.T).view(np.float64).reshape(-1)

@@ -75,7 +75,7 @@ def unpack_column(body: bytes, column: int) -> tuple[NDArray[np.float64], NDArra
     raw = isal_zlib.decompress(body)
     rows, columns, flags = _HEAD.unpack_from(raw)
     here = slice(column * rows, (column + 1) * rows)
-    values = from_planes(raw, _HEAD.size, rows * columns)[here]
+    values = from_planes(raw, _HEAD.size, rows * columns, here)
     if not flags:
         return values, np.zeros(rows, np.uint8)
     return values, np.frombuffer(raw, np.uint8, rows * columns, _HEAD.size + 8 * rows * columns)[here]
