@@ -43,6 +43,19 @@ def order_body(order: Order, evidence: Sequence[Evidence], timeline: Sequence[Ev
     }
 
 
+def table(columns: Sequence[str], rows: Sequence[Sequence[object]], empty: str = "nothing to show") -> None:
+    """A plain table; what is absent is left out."""
+    if not rows:
+        console().print(empty)
+        return
+    made = Table(box=None, pad_edge=False)
+    for name in columns:
+        made.add_column(name)
+    for row in rows:
+        made.add_row(*("" if cell is None else str(cell) for cell in row))
+    console().print(made)
+
+
 def orders_table(orders: Sequence[Order]) -> None:
     """A line an order."""
     if not orders:

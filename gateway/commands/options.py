@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -11,7 +14,7 @@ from gateway.supervisor import EX_IOERR
 
 if TYPE_CHECKING:
     from gateway.config import Site
-    from ticketing import Desk
+    from ticketing import Actor, Desk
 
 INSTALLED = Path("/etc/watchkeeper")
 SiteFolder = Annotated[Path, typer.Argument(metavar="SITE", help="the site folder, such as examples/demo")]
@@ -20,6 +23,16 @@ AtSite = Annotated[
     typer.Option("--site", envvar="WATCHKEEPER_SITE", help="the site folder; else here, or /etc/watchkeeper"),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="machine-readable output")]
+
+
+AsPerson = Annotated[
+    str | None,
+    typer.Option(
+        "--as",
+        help="act as this person of the site; else as the console, which has every role",
+        metavar="NAME",
+    ),
+]
 
 
 def fail(message: str, code: int) -> NoReturn:
@@ -62,3 +75,47 @@ def open_desk(site: Site) -> Desk:
         return Desk.open(site.core, site=site.site.id)
     except TicketingError as error:
         fail(str(error), EX_IOERR)
+
+
+def staffed(folder: Path | None) -> Desk:
+    """The ticket core of that site, which knows the machines and people that the site's files name."""
+    from gateway.building import maintained
+    from gateway.register import introduce
+
+    site = site_of(folder)
+    site.state.mkdir(parents=True, exist_ok=True)
+    desk = open_desk(site)
+    with desk.transaction() as tx:
+        tx.sync_assets(maintained(site))
+    introduce(desk, site, now_ms())
+    return desk
+
+
+def acting(desk: Desk, name: str | None) -> Actor:
+    """The person called so, or the console: whoever may write the database may do anything."""
+    from ticketing import ROLES, Actor, NotFoundError, people
+
+    if name is None:
+        return Actor("console", frozenset(ROLES))
+    try:
+        with desk.read() as read:
+            person = people.get(read, name)
+    except NotFoundError as error:
+        fail(str(error), 1)
+    return Actor(person.name, frozenset(person.roles))
+
+
+@contextmanager
+def refusals() -> Iterator[None]:
+    """What the ticket core refuses is one line, and exit 1."""
+    from ticketing import TicketingError
+
+    try:
+        yield
+    except TicketingError as error:
+        fail(str(error), 1)
+
+
+def now_ms() -> int:
+    """The clock, as the ticket core counts."""
+    return time.time_ns() // 1_000_000

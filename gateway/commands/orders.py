@@ -1,19 +1,33 @@
-"""`orders list`, `orders show`, `explain`: the work orders and why they were opened."""
+"""`orders …`, `explain`: the work orders, their moves and files, and why they were opened."""
 
 from __future__ import annotations
 
 import json
+import mimetypes
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gateway.commands.options import AsJson, AtSite, desk_of, fail
+from gateway.commands.options import (
+    AsJson,
+    AsPerson,
+    AtSite,
+    acting,
+    desk_of,
+    fail,
+    now_ms,
+    refusals,
+    staffed,
+)
 
 if TYPE_CHECKING:
-    from ticketing import Desk
+    from ticketing import Desk, Order
 
 app = typer.Typer()
-orders_app = typer.Typer(help="Work orders: list and show.", no_args_is_help=True)
+orders_app = typer.Typer(
+    help="Work orders: list, show, create, move, attach, keep as a document.", no_args_is_help=True
+)
 app.add_typer(orders_app, name="orders")
 
 
@@ -51,6 +65,141 @@ def orders_show(number: str, site: AtSite = None, as_json: AsJson = False) -> No
         show.order_page(*body)
 
 
+@orders_app.command("create")
+def orders_create(
+    asset: Annotated[str, typer.Argument(help="the asset's code, such as pump-1")],
+    title: Annotated[str, typer.Argument(help="what is wrong, in a few words")],
+    *,
+    description: Annotated[str, typer.Option(help="more about it")] = "",
+    failure_mode: Annotated[str | None, typer.Option(help="ISO 14224 code such as VIB")] = None,
+    priority: Annotated[int | None, typer.Option(help="1 to 4; else from the asset's criticality")] = None,
+    fields: Annotated[str, typer.Option(help="the site's own fields as JSON")] = "{}",
+    person: AsPerson = None,
+    site: AtSite = None,
+    as_json: AsJson = False,
+) -> None:
+    """Report a fault by hand. A fault that is being worked on already is named, not opened twice."""
+    desk = staffed(site)
+    actor = acting(desk, person)
+    try:
+        own = json.loads(fields)
+    except ValueError:
+        fail(f"--fields must be JSON such as '{{\"meter\": 12}}'; got {fields!r}", 2)
+    with refusals(), desk.transaction() as tx:
+        order = tx.open_order(
+            actor,
+            at=now_ms(),
+            asset=asset,
+            title=title,
+            description=description,
+            failure_mode=failure_mode,
+            priority=priority,
+            fields=own,
+        )
+    _said(order, as_json)
+
+
+@orders_app.command("move")
+def orders_move(
+    number: str,
+    move: Annotated[str, typer.Argument(help="such as assign, start, resolve, sign_off; `moves` lists them")],
+    given: Annotated[list[str] | None, typer.Argument(metavar="[FIELD=VALUE]…")] = None,
+    *,
+    version: Annotated[int | None, typer.Option(help="the version you saw; else the present one")] = None,
+    person: AsPerson = None,
+    site: AtSite = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make a move: `orders move WO-2026-000001 assign assignee=li --as wang`."""
+    from gateway.web.forms import read_fields
+
+    pairs = dict(pair.partition("=")[::2] for pair in given or [])
+    desk = staffed(site)
+    actor = acting(desk, person)
+    with refusals(), desk.transaction() as tx:
+        fields = read_fields(move, pairs)
+        if unread := sorted(pairs.keys() - fields.keys()):
+            fail(f"{move} takes no {', '.join(unread)}; see `watchkeeper orders moves`", 1)
+        seen = tx.order(number).version if version is None else version
+        order = tx.move(number, move, actor, seen, now_ms(), **fields)
+    _said(order, as_json)
+
+
+@orders_app.command("moves")
+def orders_moves(
+    number: Annotated[str | None, typer.Argument(help="only what can be done with this order now")] = None,
+    person: AsPerson = None,
+    site: AtSite = None,
+) -> None:
+    """The move table: from where, who may, which fields it needs and takes."""
+    from gateway import show
+    from ticketing import MOVES
+
+    legal = set(MOVES)
+    if number is not None:
+        desk = desk_of(site)
+        with refusals(), desk.read() as read:
+            legal = set(read.legal_moves(number, acting(desk, person)))
+    show.table(
+        ("move", "from", "to", "who", "needs", "may take"),
+        [
+            (name, ", ".join(m.from_), m.to or "same", ", ".join(m.who), ", ".join(m.needs), ", ".join(m.may))
+            for name, m in MOVES.items()
+            if name in legal
+        ],
+    )
+
+
+@orders_app.command("attach")
+def orders_attach(
+    number: str,
+    file: Annotated[Path, typer.Argument(help="a photo (jpeg, png, webp) or PDF of at most 10 MiB")],
+    person: AsPerson = None,
+    site: AtSite = None,
+) -> None:
+    """Add a file to an order; prints its SHA-256."""
+    if not file.is_file():
+        fail(f"{file}: there is no such file", 2)
+    desk = staffed(site)
+    actor = acting(desk, person)
+    mime = mimetypes.guess_type(file.name)[0] or ""
+    with refusals(), desk.transaction() as tx:
+        kept = tx.attach(actor, number, at=now_ms(), name=file.name, mime=mime, data=file.read_bytes())
+    typer.echo(kept.sha256)
+
+
+@orders_app.command("document")
+def orders_document(
+    number: str,
+    html: Annotated[bool, typer.Option("--html", help="one page to print, instead of JSON")] = False,
+    check: Annotated[Path | None, typer.Option(help="say whether this JSON is the order as signed")] = None,
+    site: AtSite = None,
+) -> None:
+    """The order as it was signed, on standard output; the JSON's SHA-256 stands in its history."""
+    import hashlib
+
+    from gateway import printing
+    from ticketing import NotFoundError
+
+    desk = desk_of(site)
+    with refusals(), desk.read() as read:
+        text = read.document(number)
+        try:
+            seal = read.seal(number)
+        except NotFoundError:
+            seal = None
+        pictures = [each for each in read.attachments(number) if each.mime.startswith("image/")]
+        images = {each.sha256: (each.mime, read.attachment(number, each.sha256)) for each in pictures}
+    if check is None:
+        typer.echo(printing.page(text, seal, images) if html else text, nl=html)
+        return
+    if seal is None:
+        fail(f"{number} is not signed", 1)
+    if hashlib.sha256(check.read_bytes()).hexdigest() != seal["document"]:
+        fail(f"{check} is not what {seal['by']} signed", 1)
+    typer.echo(f"{check} is what {seal['by']} signed ({seal['document']})")
+
+
 @app.command()
 def explain(number: str, site: AtSite = None, as_json: AsJson = False) -> None:
     """Why the gateway opened this work order: what was measured, which limit, and what would not have fired."""
@@ -73,3 +222,12 @@ def _order(desk: Desk, number: str) -> tuple[Any, Any, Any]:
             return reading.order(number), reading.evidence(number), reading.timeline(number)
     except NotFoundError as error:
         fail(str(error), 1)
+
+
+def _said(order: Order, as_json: bool) -> None:
+    from gateway import show
+
+    if as_json:
+        typer.echo(json.dumps(show.order_json(order), ensure_ascii=False, indent=2))
+    else:
+        show.orders_table([order])

@@ -10,7 +10,18 @@ from starlette.middleware.gzip import GZipMiddleware
 
 from gateway.config import Site
 from gateway.store import Readable
-from gateway.web import health, ledger, orders, plant, preferences, refusals
+from gateway.web import (
+    api_figures,
+    api_files,
+    api_knowledge,
+    api_orders,
+    health,
+    ledger,
+    orders,
+    plant,
+    preferences,
+    refusals,
+)
 from gateway.web.daemon import Daemon, LiveFeed
 from gateway.web.guard import Guard
 from gateway.web.house import House
@@ -33,6 +44,8 @@ def create_app(
     app = FastAPI(title="Watchkeeper", docs_url=None, redoc_url=None, openapi_url="/api/openapi.json")
     app.state.house = House(site, desk, store, daemon, LiveFeed(daemon), Renderer(site), now)
     app.include_router(orders.router)
+    for api in (api_orders, api_files, api_knowledge, api_figures):
+        app.include_router(api.router)
     app.include_router(plant.router)
     app.include_router(health.router)
     app.include_router(ledger.router)

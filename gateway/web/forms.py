@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -115,10 +116,19 @@ def read_fields(move: str, given: Mapping[str, str]) -> dict[str, Any]:
         text = given.get(name, "").strip()
         if not text:
             continue
-        if FIELDS[name].span is None:
+        if FIELDS[name].values:
+            fields[name] = _values(name, text)
+        elif FIELDS[name].span is None:
             fields[name] = text
         elif text.isdecimal():
             fields[name] = int(text)
         else:
             raise FieldError([name], f"{name} must be a whole number")
     return fields
+
+
+def _values(name: str, text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        raise FieldError([name], f'{name} must be JSON such as {{"meter": 12}}') from None

@@ -33,6 +33,8 @@ HEADERS = {
 }
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 LARGEST_BODY = 1 << 20
+LARGEST_FILE = 16 << 20
+TAKE_FILES = ("/attachments", "/imports")  # what an address that takes files ends with
 
 
 class Guard:
@@ -58,10 +60,11 @@ class Guard:
                 headers.setdefault("Cache-Control", "no-store")
             await send(message)
 
-        refusal = self.refuse(scope["method"], Headers(scope=scope))
+        largest = LARGEST_FILE if scope["path"].endswith(TAKE_FILES) else LARGEST_BODY
+        refusal = self.refuse(scope["method"], Headers(scope=scope), largest)
         await (refusal or self.app)(scope, receive, send_guarded)
 
-    def refuse(self, method: str, headers: Headers) -> PlainTextResponse | None:
+    def refuse(self, method: str, headers: Headers, largest: int) -> PlainTextResponse | None:
         """The answer to a request that may not pass; None when it may."""
         host = headers.get("host", "")
         if _name(host) not in self.hosts:
@@ -73,7 +76,7 @@ class Guard:
         length = headers.get("content-length", "")
         if not length.isdigit():
             return PlainTextResponse("A change states its length.\n", 411)
-        if int(length) > LARGEST_BODY:
+        if int(length) > largest:
             return PlainTextResponse("The request is too large.\n", 413)
         return None
 

@@ -1,60 +1,23 @@
-"""Work orders: the list, one order with its evidence, its moves; the same as pages and as an API."""
+"""The pages of work orders: the list, one order with its evidence, its moves."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Query, Request, Response
-from pydantic import BaseModel, ConfigDict, Field
+from fastapi import APIRouter, Request, Response
 from starlette.responses import RedirectResponse
 
 from gateway.web import forms, story
-from gateway.web.encode import plain, sheet
+from gateway.web.api_orders import AT_WORK, PAGE, Filters
+from gateway.web.encode import sheet
 from gateway.web.house import Form, Hall, House, Reader, Who, actor
 from gateway.web.refusals import refusal, status_of
 from gateway.web.render import iso, reader_language
 from gateway.wording import asset_name
-from ticketing import FIELDS, Actor, FieldError, MoveRefusedError, Order, State
+from ticketing import FieldError, MoveRefusedError, State
 
 router = APIRouter()
-PAGE = 50
 MOST = 10_000  # rows of a CSV
-AT_WORK = (State.ASSIGNED, State.IN_PROGRESS, State.ON_HOLD)
-Shown = Literal[
-    "open", "all", "at_work", "new", "assigned", "in_progress", "on_hold", "resolved", "closed", "cancelled"
-]
-
-
-class Filter(BaseModel):
-    """Which orders to show, as it stands in the address."""
-
-    model_config = ConfigDict(str_strip_whitespace=True)
-
-    state: Shown = "open"
-    priority: Literal["", "1", "2", "3", "4"] = ""
-    asset: str = Field(default="", max_length=64)
-    q: str = Field(default="", max_length=100)
-    page: int = Field(default=1, ge=1, le=10_000)
-
-    def asked(self) -> dict[str, Any]:
-        """As the desk wants it."""
-        state: Any = {"all": None, "at_work": AT_WORK}.get(self.state, self.state)
-        priority = int(self.priority) if self.priority else None
-        return {"state": state, "priority": priority, "asset": self.asset or None, "text": self.q or None}
-
-
-class Change(BaseModel):
-    """One move of an order; ``version`` is the one that was read."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    type: str = Field(description="a move, such as assign, start or resolve")
-    version: int = Field(description="the order's version that you have read")
-    fields: dict[str, Any] = {}
-
-
-Filters = Annotated[Filter, Query()]
 
 
 @router.get("/", include_in_schema=False)
@@ -67,8 +30,8 @@ def front() -> RedirectResponse:
 def orders_page(request: Request, house: Hall, wanted: Filters) -> Response:
     """The list; htmx takes what it needs out of the same answer when a filter changes."""
     with house.desk.read() as desk:
-        found = desk.orders(**wanted.asked(), limit=PAGE, offset=(wanted.page - 1) * PAGE)
-        total = desk.count_orders(**wanted.asked())
+        found = desk.orders(**wanted.asked(house.now()), limit=PAGE, offset=(wanted.page - 1) * PAGE)
+        total = desk.count_orders(**wanted.asked(house.now()))
         counts = desk.count_by_state()
     return house.renderer.page(
         request,
@@ -99,7 +62,7 @@ def _tiles(counts: Mapping[State, int]) -> list[tuple[str, str, int]]:
 def orders_csv(house: Hall, wanted: Filters, language: Reader) -> Response:
     """What the list shows, all pages of it, for a spreadsheet."""
     with house.desk.read() as desk:
-        found = desk.orders(**wanted.asked(), limit=MOST)
+        found = desk.orders(**wanted.asked(house.now()), limit=MOST)
     rows: list[list[object]] = [
         ["number", "state", "priority", "severity", "asset", "name", "title", "assignee", "opened", "due"]
     ]
@@ -176,53 +139,11 @@ def move_by_form(request: Request, house: Hall, number: str, who: Who, given: Fo
     language = reader_language(house.site, request)
     try:
         move, version = given.get("move", ""), given.get("version", "")
-        _move(
-            house,
-            number,
-            who,
-            Change(
-                type=move,
-                version=int(version) if version.isdecimal() else 0,
-                fields=forms.read_fields(move, given),
-            ),
-        )
+        fields = forms.read_fields(move, given)
+        with house.desk.transaction() as desk:
+            desk.move(number, move, who, int(version) if version.isdecimal() else 0, house.now(), **fields)
     except MoveRefusedError as error:
         return _order_page(request, house, number, status_of(error), refusal(error, language))
     except FieldError as error:
         return _order_page(request, house, number, 422, refusal(error, language))
     return RedirectResponse(f"/orders/{number}", 303)
-
-
-def _move(house: House, number: str, who: Actor, change: Change) -> Order:
-    if unknown := sorted(change.fields.keys() - FIELDS.keys()):
-        raise FieldError(unknown, f"{change.type} takes no {', '.join(unknown)}")
-    with house.desk.transaction() as desk:
-        return desk.move(number, change.type, who, change.version, house.now(), **change.fields)
-
-
-@router.get("/api/work-orders")
-def list_orders(house: Hall, wanted: Filters) -> dict[str, Any]:
-    """Orders, the most urgent first, then the newest."""
-    with house.desk.read() as desk:
-        found = desk.orders(**wanted.asked(), limit=PAGE, offset=(wanted.page - 1) * PAGE)
-        return {"total": desk.count_orders(**wanted.asked()), "page": wanted.page, "orders": plain(found)}
-
-
-@router.get("/api/work-orders/{number}")
-def one_order(house: Hall, number: str, who: Who) -> dict[str, Any]:
-    """The order with everything that belongs to it, and the moves that may be made now."""
-    with house.desk.read() as desk:
-        return {
-            "order": plain(desk.order(number)),
-            "moves": desk.legal_moves(number, who),
-            "timeline": plain(desk.timeline(number)),
-            "evidence": plain(desk.evidence(number)),
-            "links": plain(desk.links(number)),
-            "tasks": plain(desk.tasks(number)),
-        }
-
-
-@router.post("/api/work-orders/{number}/events")
-def change_order(house: Hall, number: str, who: Who, change: Change) -> dict[str, Any]:
-    """The only way to change an order; 409 when it is too late or not possible, 403, 422, 404."""
-    return {"order": plain(_move(house, number, who, change))}
