@@ -18,6 +18,7 @@ from ticketing import (
     events,
     history,
     intake,
+    journal,
     outbox,
     plans,
     report,
@@ -32,12 +33,12 @@ from ticketing.knowledge import articles, search, suggest
 from ticketing.kpi.board import Kpi, board
 from ticketing.moves import Asked
 from ticketing.moving import make_move
-from ticketing.permissions import require
 from ticketing.policy import Policy, versioned
 from ticketing.reading import Reading
 from ticketing.records import (
     Actor,
     Alarm,
+    AlarmEvent,
     Article,
     ArticleVersion,
     Asset,
@@ -52,7 +53,6 @@ from ticketing.records import (
     Shelf,
     Suggestion,
 )
-from ticketing.tables import alarm as alarms
 from ticketing.tables import asset as assets
 from ticketing.tables import engine_state, policy_version, site
 from ticketing.writing import Writing
@@ -170,6 +170,12 @@ class View(Reading):
         """Each time the plan fell due, and the order that opened."""
         return plans.dues(self, plan_id)
 
+    def alarm_events(
+        self, start: int, end: int, *, asset: str | None = None, episode: str | None = None
+    ) -> list[AlarmEvent]:
+        """The alarms' journal of [start, end), oldest first."""
+        return journal.events(self, start, end, asset=asset, episode=episode)
+
     def shelves(self, at: int) -> list[Shelf]:
         """What is muted at that time, by whom, why, and until when."""
         return shelving.listed(self, at)
@@ -226,6 +232,11 @@ class Tx(Writing, View):
         tick.serve(self, at)
         return intake.severity_raised(self, episode, severity, at, evidence)
 
+    def alarm_reactivated(self, episode: str, count: int, at: int) -> None:
+        """The episode was clearing and is violated again, for the ``count``-th time. Idempotent."""
+        tick.serve(self, at)
+        journal.reactivated(self, episode, count, at)
+
     def alarm_cleared(self, episode: str, at: int) -> None:
         """The episode is back to normal; no order is closed by that. Idempotent."""
         tick.serve(self, at)
@@ -274,10 +285,7 @@ class Tx(Writing, View):
 
     def ack(self, episode: str, actor: Actor, at: int, note: str = "") -> Alarm:
         """A person has seen the alarm; the first one counts."""
-        require(actor, "alarm.ack")
-        first = update(alarms).where(self.here(alarms, episode=episode, acked_at=None))
-        self.connection.execute(first.values(acked_at=at, acked_by=actor.name, ack_note=note))
-        return self.alarm(episode)
+        return journal.ack(self, episode, actor, at, note)
 
     def shelve(
         self, actor: Actor, asset: str, *, at: int, until: int, reason: str, rule_id: str = ""

@@ -9,14 +9,14 @@ from dataclasses import asdict, replace
 
 from sqlalchemy import select, update
 
-from ticketing import events, timers
+from ticketing import events, journal, timers
 from ticketing.attaching import press, recur
 from ticketing.auto_open import decide
 from ticketing.errors import FieldError
 from ticketing.fault_key import fault_key
 from ticketing.records import ENGINE, MINUTE, Decision, OrderPolicy, RaisedAlarm, State
 from ticketing.repair import watch_the_repair
-from ticketing.shelving import is_shelved
+from ticketing.suppression import inhibition_began, inhibition_ended, is_inhibited, is_shelved
 from ticketing.tables import alarm as alarms
 from ticketing.tables import evidence, rule_version
 from ticketing.writing import Writing
@@ -33,10 +33,19 @@ def raised(tx: Writing, given: RaisedAlarm) -> Decision:
     if known is not None:
         numbers = [order.number for order in tx.orders_of_alarm(given.episode)]
         return Decision("known", next(iter(numbers), None), f"this episode is already {known.decision}")
-    if given.suppression == "none" and is_shelved(tx, given.asset, given.rule_id, given.at):
-        given = replace(given, suppression="shelved")
+    if given.suppression == "none":
+        given = replace(given, suppression=_suppression(tx, given))
     _keep(tx, given)
-    return decide(tx, tx.alarm(given.episode), given.at)
+    alarm = tx.alarm(given.episode)
+    journal.became_active(tx, alarm, given.at, "raised")
+    inhibition_began(tx, alarm, given.at)
+    return decide(tx, alarm, given.at)
+
+
+def _suppression(tx: Writing, given: RaisedAlarm) -> str:
+    if is_shelved(tx, given.asset, given.rule_id, given.at):
+        return "shelved"
+    return "by_design" if is_inhibited(tx, given.above) else "none"
 
 
 def severity_raised(tx: Writing, episode: str, severity: int, at: int, body: object = None) -> Decision:
@@ -52,6 +61,7 @@ def severity_raised(tx: Writing, episode: str, severity: int, at: int, body: obj
     if body is not None:
         _keep_evidence(tx, episode, severity, at, body)
     alarm = tx.alarm(episode)
+    journal.note(tx, alarm.asset, alarm.rule_id, episode, at=at, kind="severity_raised", text=str(severity))
     if not open_orders:
         return decide(tx, alarm, at)
     order = open_orders[0]
@@ -67,6 +77,9 @@ def cleared(tx: Writing, episode: str, at: int) -> None:
     if tx.connection.execute(update(alarms).where(here).values(cleared_at=at)).rowcount == 0:
         return
     timers.stop(tx, "min_active", episode)
+    alarm = tx.alarm(episode)
+    journal.note(tx, alarm.asset, alarm.rule_id, episode, at=at, kind="cleared")
+    inhibition_ended(tx, alarm, at)
     for order in tx.orders_of_alarm(episode):
         if not order.open or order.alarms_active:
             continue
@@ -91,7 +104,7 @@ def _keep(tx: Writing, given: RaisedAlarm) -> None:
         why="",
         decided_at=given.at,
         ready_at=_ready(given.policy, given.severity, given.at),
-        **{**row, "policy": events.canonical(row["policy"])},
+        **{**row, "policy": events.canonical(row["policy"]), "above": events.canonical(list(given.above))},
     )
     _keep_evidence(tx, given.episode, given.severity, given.at, given.evidence)
 

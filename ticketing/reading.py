@@ -238,11 +238,18 @@ class Reading:
         asset: str | None = None,
         number: str | None = None,
         suppression: str | None = None,
+        standing: bool = False,
         limit: int | None = 50,
         offset: int = 0,
     ) -> list[Alarm]:
-        """Alarm episodes, the newest first; those of one order with ``number``. ``limit`` None: all."""
+        """Alarm episodes, the newest first; those of one order with ``number``. ``limit`` None: all.
+
+        ``standing``: those of the alarm list, active or latched.
+        """
         query = ALARMS.where(self.here(alarm))
+        if standing:
+            latched = and_(alarm.c.latch, alarm.c.acked_at.is_(None))
+            query = query.where(or_(alarm.c.cleared_at.is_(None), latched))
         if active is not None:
             query = query.where(alarm.c.cleared_at.is_(None) if active else alarm.c.cleared_at.is_not(None))
         if asset is not None:
@@ -373,7 +380,8 @@ def decoded(columns: Mapping[str, Any] | RowMapping) -> dict[str, Any]:
 def _alarm(row: RowMapping) -> Alarm:
     stored = json.loads(row["policy"])
     min_active = {int(severity): ms for severity, ms in stored.pop("min_active").items()}
-    return Alarm(**{**row, "policy": OrderPolicy(min_active=min_active, **stored)})
+    policy = OrderPolicy(min_active=min_active, **stored)
+    return Alarm(**{**row, "policy": policy, "above": tuple(json.loads(row["above"]))})
 
 
 def _event(row: RowMapping) -> Event:

@@ -107,6 +107,10 @@ class RaisedAlarm:
     mode: str = "live"  # live | shadow
     suppression: str = "none"  # none | shelved | by_design | out_of_service
     from_model: bool = False
+    kind: str = "process"  # process | no_data | frozen | model: what was seen
+    latch: bool = False  # once cleared it stays in the list until somebody acknowledges it
+    inhibits: bool = False  # while it is active, what stands under its asset is silent by design
+    above: tuple[str, ...] = ()  # assets and devices whose alarms may inhibit this one
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,11 +153,37 @@ class Alarm:
     acked_at: int | None
     acked_by: str | None
     ack_note: str | None
+    kind: str
+    latch: bool
+    inhibits: bool
+    above: tuple[str, ...]
+    reactivations: int
 
     @property
     def active(self) -> bool:
         """Whether it has not returned to normal yet."""
         return self.cleared_at is None
+
+    @property
+    def latched(self) -> bool:
+        """Whether it is normal again, and still waits for somebody to acknowledge it."""
+        return self.latch and self.cleared_at is not None and self.acked_at is None
+
+
+@dataclass(frozen=True, slots=True)
+class AlarmEvent:
+    """One line of the alarms' journal.
+
+    ``kind``: raised, severity_raised, reactivated, chatters, cleared, acked; shelved and unshelved have no episode.
+    """
+
+    at: int
+    asset: str
+    rule_id: str
+    episode: str
+    kind: str
+    actor: str
+    note: str
 
 
 @dataclass(frozen=True, slots=True)

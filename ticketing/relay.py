@@ -48,6 +48,10 @@ class Forwarding:
         said = {"episode": episode, "severity": severity, "at": at, "evidence": evidence}
         return self._say("severity_raised", said)
 
+    def alarm_reactivated(self, episode: str, count: int, at: int) -> None:
+        """The episode was clearing and is violated again."""
+        self._say("alarm_reactivated", {"episode": episode, "count": count, "at": at})
+
     def alarm_cleared(self, episode: str, at: int) -> None:
         """The episode is back to normal."""
         self._say("alarm_cleared", {"episode": episode, "at": at})
@@ -103,6 +107,7 @@ def _apply(tx: Tx, verb: str, body: dict[str, Any]) -> None:
     if verb == "alarm_raised":
         policy = body.pop("policy")
         min_active = {int(severity): ms for severity, ms in policy.pop("min_active").items()}
+        body["above"] = tuple(body["above"])
         tx.alarm_raised(RaisedAlarm(policy=OrderPolicy(min_active=min_active, **policy), **body))
     else:
         getattr(tx, verb)(**body)

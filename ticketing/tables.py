@@ -21,6 +21,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
     text,
 )
 
@@ -127,6 +128,11 @@ alarm = Table(
     Column("acked_at", BigInteger),
     Column("acked_by", String),
     Column("ack_note", String),
+    Column("kind", String, nullable=False, server_default="process"),
+    Column("latch", Boolean, nullable=False, server_default=false()),
+    Column("inhibits", Boolean, nullable=False, server_default=false()),
+    Column("above", Text, nullable=False, server_default="[]"),
+    Column("reactivations", Integer, nullable=False, server_default="0"),
     to_asset(),
     ForeignKeyConstraint(
         ["site", "rule_id", "rule_hash"],
@@ -143,6 +149,44 @@ alarm = Table(
         sqlite_where=text("cleared_at IS NULL"),
         postgresql_where=text("cleared_at IS NULL"),
     ),
+)
+
+# The alarms' journal; without an episode: what concerns a rule on an asset, or (rule_id '') all of the asset.
+alarm_event = Table(
+    "alarm_event",
+    metadata,
+    key("site"),
+    key("asset"),
+    key("rule_id"),
+    key("episode"),
+    Column("at", BigInteger, primary_key=True, autoincrement=False),
+    key("kind"),
+    Column("actor", String, nullable=False),
+    Column("note", String, nullable=False),
+    to_asset(),
+    Index("alarm_event_by_time", "site", "at"),
+)
+
+# The life of a rule: each step says which version stands where, who decided so, and why.
+rule_step = Table(
+    "rule_step",
+    metadata,
+    key("site"),
+    key("rule_id"),
+    Column("seq", Integer, primary_key=True, autoincrement=False),
+    Column("sha256", String, nullable=False),
+    Column("stage", String, nullable=False),
+    Column("assets", Text, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("author", String, nullable=False),
+    Column("reason", String, nullable=False),
+    Column("expected", String, nullable=False),
+    Column("backtest", Text, nullable=False),
+    ForeignKeyConstraint(
+        ["site", "rule_id", "sha256"],
+        ["rule_version.site", "rule_version.rule_id", "rule_version.sha256"],
+    ),
+    CheckConstraint("stage IN ('shadow', 'canary', 'live', 'retired')", name="stage"),
 )
 
 evidence = Table(

@@ -13,6 +13,7 @@ from ticketing.moves import Asked
 from ticketing.moving import make_move
 from ticketing.records import TIMER, Decision, Order, State
 from ticketing.repair import start_auto_close, watch_the_repair
+from ticketing.suppression import is_inhibited
 from ticketing.tables import alarm as alarms
 from ticketing.tables import escalation
 from ticketing.timers import Due
@@ -75,6 +76,8 @@ def _work_ended(tx: Writing, due: Due) -> None:
         return  # another order goes on there
     silent = tx.alarms(active=True, asset=order.asset, suppression="by_design", limit=None)
     for alarm in reversed(silent):
+        if is_inhibited(tx, alarm.above):
+            continue  # another alarm above it keeps it silent
         tx.connection.execute(
             update(alarms).where(tx.here(alarms, episode=alarm.episode)).values(suppression="none")
         )

@@ -1,0 +1,89 @@
+"""Why an alarm is silent: shelved by a person, or by design, since people work there or another alarm stands above it.
+
+A silent alarm is recorded and counted; when the reason ends and the alarm is still active, it is judged at once.
+A rule says that its alarm inhibits; the hall says what stands above an alarm: the machines that its asset is part
+of, and the devices that read what it looks at. A device that does not answer is one order, not one on each machine.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import ColumnElement, select, update
+
+from ticketing import timers
+from ticketing.auto_open import decide
+from ticketing.reading import Reading
+from ticketing.records import Alarm, State
+from ticketing.tables import alarm as alarms
+from ticketing.tables import shelf
+from ticketing.writing import Writing
+
+ANY_RULE = ""
+
+
+def is_shelved(read: Reading, asset: str, rule_id: str, at: int) -> bool:
+    """Whether an alarm of this rule on this asset is muted at that time."""
+    matching = shelf.c.rule_id.in_([ANY_RULE, rule_id])
+    query = select(shelf.c.asset).where(read.here(shelf, asset=asset), matching, shelf.c.until > at)
+    return read.connection.scalar(query.limit(1)) is not None
+
+
+def is_inhibited(read: Reading, above: tuple[str, ...]) -> bool:
+    """Whether a live alarm that inhibits is active on one of these."""
+    if not above:
+        return False
+    inhibiting = read.here(alarms, inhibits=True, mode="live", cleared_at=None)
+    query = select(alarms.c.episode).where(inhibiting, alarms.c.asset.in_(above))
+    return read.connection.scalar(query.limit(1)) is not None
+
+
+def inhibition_began(tx: Writing, above: Alarm, at: int) -> None:
+    """``above`` is active: what waits for an order under it falls silent."""
+    if above.inhibits and above.mode == "live":
+        silence(tx, _under(tx, above, "none") & (alarms.c.decision == "waiting"), "by_design", at)
+
+
+def inhibition_ended(tx: Writing, above: Alarm, at: int) -> None:
+    """``above`` has cleared: what was silent for it and is still active is judged now."""
+    if above.inhibits and above.mode == "live":
+        judge_anew(tx, _under(tx, above, "by_design"), at)
+
+
+def silence(tx: Writing, concerned: ColumnElement[bool], suppression: str, at: int) -> None:
+    """These alarms open no order from now on."""
+    for episode in _episodes(tx, concerned):
+        _flag(tx, episode, suppression, at)
+
+
+def judge_anew(tx: Writing, concerned: ColumnElement[bool], at: int) -> None:
+    """A reason for silence ended: these alarms are decided about, unless another reason holds."""
+    for episode in _episodes(tx, concerned):
+        alarm = tx.alarm(episode)
+        reason = _reason(tx, alarm, at)
+        if reason != alarm.suppression:
+            _flag(tx, episode, reason, at)
+
+
+def _reason(tx: Writing, alarm: Alarm, at: int) -> str:
+    if is_shelved(tx, alarm.asset, alarm.rule_id, at):
+        return "shelved"
+    if is_inhibited(tx, alarm.above):
+        return "by_design"
+    at_work = alarm.suppression == "by_design" and tx.count_orders(state=State.IN_PROGRESS, asset=alarm.asset)
+    return "by_design" if at_work else "none"
+
+
+def _flag(tx: Writing, episode: str, suppression: str, at: int) -> None:
+    here = tx.here(alarms, episode=episode)
+    tx.connection.execute(update(alarms).where(here).values(suppression=suppression))
+    timers.stop(tx, "min_active", episode)
+    decide(tx, tx.alarm(episode), at)
+
+
+def _episodes(tx: Writing, concerned: ColumnElement[bool]) -> list[str]:
+    query = select(alarms.c.episode).where(concerned).order_by(alarms.c.raised_at, alarms.c.episode)
+    return list(tx.connection.scalars(query).all())
+
+
+def _under(tx: Writing, above: Alarm, suppression: str) -> ColumnElement[bool]:
+    concerned = tx.here(alarms, suppression=suppression, cleared_at=None)
+    return concerned & alarms.c.above.contains(f'"{above.asset}"', autoescape=True)
