@@ -67,12 +67,5 @@ class Register(Mapping[str, Person]):
 
 def _settings(each: Kept) -> Person:
     role, *also = each.roles
-    return Person.model_construct(
-        name=each.title,
-        role=role,
-        also=tuple(also),
-        language=each.language,
-        email=each.email,
-        team=each.team,
-        skills=each.skills,
-    )
+    said = {"role": role, "also": also, "language": each.language, "email": each.email, "team": each.team}
+    return Person.model_validate({"name": each.title, "skills": each.skills, **said})

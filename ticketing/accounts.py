@@ -77,9 +77,14 @@ def set_password(tx: Writing, actor: Actor, name: str, kept: str, at: int) -> No
         require(actor, "people.write")
     if name not in {each.name for each in listed(tx)}:
         raise NotFoundError(f"there is nobody called {name!r}")
-    tx.connection.execute(update(person).where(tx.here(person, name=name)).values(password=kept))
+    keep_hash(tx, name, kept)
     sessions.close_all(tx, name)
     door.note(tx, "password_set", name, at, actor.name)
+
+
+def keep_hash(tx: Writing, name: str, kept: str) -> None:
+    """The same password, hashed with today's figures."""
+    tx.connection.execute(update(person).where(tx.here(person, name=name)).values(password=kept))
 
 
 def last_sign_in(read: Reading, name: str) -> int | None:

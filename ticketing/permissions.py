@@ -29,6 +29,7 @@ PERMISSIONS: Mapping[str, tuple[str, ...]] = {
     "article.publish": ("lead", "engineer"),
     "plan.write": ("lead",),
     "kpi.read": EVERYONE,
+    "plant.read": EVERYONE,  # live values, charts, the gateway's health
     "rule.write": ("engineer",),
     "history.import": ("lead", "admin"),
     "history.export": ("lead", "engineer", "admin"),

@@ -48,11 +48,20 @@ def open_session(tx: Writing, secret: str, name: str, at: int, *, address: str, 
 
 def find(read: Reading, secret: str, at: int, span: Span) -> Session | None:
     """The session of this secret, while it lasts and its person works here."""
+    return _lasting(read, sha256(secret), at, span)
+
+
+def holds(read: Reading, known: Session, at: int, span: Span) -> bool:
+    """Whether it still lasts."""
+    return _lasting(read, known.sha256, at, span) is not None
+
+
+def _lasting(read: Reading, digest: str, at: int, span: Span) -> Session | None:
     wanted = (
         select(session)
         .join(person, (person.c.site == session.c.site) & (person.c.name == session.c.name))
         .where(
-            read.here(session, sha256=sha256(secret)),
+            read.here(session, sha256=digest),
             person.c.active,
             person.c.password.is_not(None),
             session.c.seen_at > at - span.idle,

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
 
 from fastapi import FastAPI
 from starlette.middleware.gzip import GZipMiddleware
 
 from gateway.config import Site
+from gateway.register import Register, introduce
 from gateway.store import Readable
 from gateway.web import (
+    account,
     api_figures,
     api_files,
     api_knowledge,
@@ -21,14 +25,14 @@ from gateway.web import (
     plant,
     preferences,
     refusals,
+    signin,
 )
 from gateway.web.daemon import Daemon, LiveFeed
+from gateway.web.door import Door
 from gateway.web.guard import Guard
-from gateway.web.house import House
+from gateway.web.house import House, may
 from gateway.web.render import STATIC, Renderer, StaticAssets
 from ticketing import Desk
-
-LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
 def create_app(
@@ -37,21 +41,28 @@ def create_app(
     store: Readable,
     daemon: Daemon,
     *,
-    hosts: Iterable[str] = LOOPBACK,
     now: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
 ) -> FastAPI:
-    """Pages and API of one site. ``hosts`` are the names it answers to; ``now`` is UTC in ms."""
-    app = FastAPI(title="Watchkeeper", docs_url=None, redoc_url=None, openapi_url="/api/openapi.json")
-    app.state.house = House(site, desk, store, daemon, LiveFeed(daemon), Renderer(site), now)
-    app.include_router(orders.router)
+    """Pages and API of one site; ``now`` is UTC in ms. The core learns whom the site file names."""
+    introduce(desk, site, now())
+    site = replace(site, people=Register(desk))
+    app = FastAPI(title="Watchkeeper", docs_url=None, redoc_url=None, openapi_url=None)
+    door = Door(desk, site.web)
+    app.state.house = House(site, desk, store, daemon, LiveFeed(daemon), Renderer(site), now, door)
+    app.include_router(orders.router, dependencies=[may("order.read")])
     for api in (api_orders, api_files, api_knowledge, api_figures):
         app.include_router(api.router)
-    app.include_router(plant.router)
-    app.include_router(health.router)
-    app.include_router(ledger.router)
-    app.include_router(preferences.router)
+    for part in (plant, health, ledger):
+        app.include_router(part.router, dependencies=[may("plant.read")])
+    for open_to_all in (account, signin, preferences):  # they look for themselves
+        app.include_router(open_to_all.router)
+
+    @app.get("/api/openapi.json", include_in_schema=False, dependencies=[may("plant.read")])
+    def description() -> dict[str, Any]:
+        return app.openapi()
+
     app.mount("/static", StaticAssets(directory=STATIC))
     refusals.install(app)
     app.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=6)
-    app.add_middleware(Guard, hosts=hosts)
+    app.add_middleware(Guard, hosts=site.web.hosts)
     return app

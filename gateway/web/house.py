@@ -13,11 +13,9 @@ from gateway.config import Site
 from gateway.i18n import Language
 from gateway.store import Readable
 from gateway.web.daemon import Daemon, LiveFeed
+from gateway.web.door import Door, Visitor
 from gateway.web.render import Renderer, reader_language
 from ticketing import Actor, Desk, require
-
-# Until people sign in, the pages answer on loopback only; whoever sits there is this lead, or says who they are.
-LOCAL = Actor("local", frozenset({"lead", "technician", "engineer"}))
 
 
 @dataclass(frozen=True)
@@ -31,6 +29,7 @@ class House:
     feed: LiveFeed
     renderer: Renderer
     now: Callable[[], int]
+    door: Door
 
 
 def _house(request: Request) -> House:
@@ -42,16 +41,28 @@ def _language(request: Request) -> Language:
     return reader_language(_house(request).site, request)
 
 
+def visitor(request: Request) -> Visitor:
+    """Whoever sent the request, by session or token; SignInNeededError."""
+    found: Visitor | None = getattr(request.state, "visitor", None)
+    if found is None:
+        house = _house(request)
+        found = request.state.visitor = house.door.visitor(request, house.now())
+    return found
+
+
 def actor(request: Request) -> Actor:
-    """The person of ``people.toml`` whom the reader says to be; nobody proves it yet, so it is asked only here."""
-    name = request.cookies.get("who", "")
-    person = _house(request).site.people.get(name)
-    return Actor(name, frozenset({person.role})) if person else LOCAL
+    """As whom they act."""
+    return visitor(request).actor
 
 
 async def _form(request: Request) -> dict[str, str]:
     """A plain HTML form; nothing here takes files."""
     return dict(parse_qsl((await request.body()).decode(errors="replace"), max_num_fields=64))
+
+
+def inside(address: str) -> str:
+    """``address`` where it stays on this site, else the front page."""
+    return address if address.startswith("/") and not address.startswith(("//", "/\\")) else "/"
 
 
 Hall = Annotated[House, Depends(_house)]

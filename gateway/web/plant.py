@@ -22,8 +22,9 @@ from gateway.i18n import Language
 from gateway.store import Series
 from gateway.web import story
 from gateway.web.daemon import DaemonAwayError, TooManyListenersError
+from gateway.web.door import Visitor
 from gateway.web.encode import sheet
-from gateway.web.house import Hall, House
+from gateway.web.house import Hall, House, visitor
 from gateway.web.render import iso, reader_language
 from gateway.wording import signal_name, signal_unit
 from rules.condition import Tree
@@ -32,6 +33,7 @@ from ticketing import NotFoundError
 router = APIRouter()
 RANGES = {"15m": 900, "1h": 3_600, "24h": 86_400, "7d": 604_800}  # s
 HEARTBEAT = 15.0  # s; a silent stream is cut by proxies
+DOOR_CHECK = 5_000  # ms between two looks whether a stream's reader is still signed in
 MS = 1_000_000  # ns
 
 SignalName = Annotated[str, Field(pattern=r"^[^\s/]{1,64}/[^\s/]{1,64}$")]
@@ -176,16 +178,22 @@ def series_csv(house: Hall, signal: Signals, start: Moment, end: Moment, points:
 
 
 @router.get("/api/live")
-async def live(house: Hall) -> Response:
+async def live(request: Request, house: Hall) -> Response:
     """Server-sent events: ``{"time", "online", "signals": {name: [value, quality, UTC ms]}}`` as values change."""
     if house.feed.full:
         raise TooManyListenersError
-    return StreamingResponse(_letters(house), media_type="text/event-stream")
+    return StreamingResponse(_letters(house, visitor(request)), media_type="text/event-stream")
 
 
-async def _letters(house: House) -> AsyncIterator[str]:
+async def _letters(house: House, visiting: Visitor) -> AsyncIterator[str]:
+    """Until the page goes away, or its reader is signed out."""
+    looked = house.now()
     async with house.feed.listen() as mailbox:
         while True:
+            if house.now() - looked >= DOOR_CHECK:
+                looked = house.now()
+                if not await run_in_threadpool(house.door.still_in, visiting, looked):
+                    return
             try:
                 async with asyncio.timeout(HEARTBEAT):
                     changed, online = await mailbox.take()

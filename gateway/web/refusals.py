@@ -5,16 +5,18 @@ from __future__ import annotations
 import logging
 import secrets
 from typing import Any
+from urllib.parse import quote
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from gateway import i18n
 from gateway.i18n import Language
 from gateway.store import StoreError
 from gateway.web.daemon import DaemonAwayError, TooManyListenersError
+from gateway.web.door import BusyError, SignInNeededError
 from gateway.web.guard import HEADERS
 from gateway.web.house import House
 from gateway.web.render import reader_language
@@ -32,6 +34,8 @@ REFUSALS: dict[type[Exception], int] = {
     DaemonAwayError: 503,
     TooManyListenersError: 503,
     StoreError: 503,
+    SignInNeededError: 401,
+    BusyError: 429,
     HTTPException: 400,
 }
 
@@ -57,6 +61,10 @@ def refusal(error: Exception, language: Language) -> str:
         case RequestValidationError():
             names = _(", ").join(sorted({".".join(map(str, found["loc"][1:2])) for found in error.errors()}))
             text = _("The address or the data is not as it should be: %(fields)s.", fields=names)
+        case SignInNeededError():
+            text = _("Please sign in.")
+        case BusyError():
+            text = _("Please wait %(seconds)s s before you try again.", seconds=error.seconds)
         case ForbiddenError():
             text = _("That is for somebody else to do.")
         case StaleError():
@@ -101,7 +109,23 @@ def install(app: FastAPI) -> None:
 
 
 async def _refused(request: Request, error: Exception) -> Response:
-    return _answer(request, status_of(error), error)
+    if isinstance(error, SignInNeededError) and not request.url.path.startswith("/api/"):
+        return _to_the_door(request)
+    answer = _answer(request, status_of(error), error)
+    if isinstance(error, SignInNeededError):
+        answer.headers["WWW-Authenticate"] = "Bearer"
+    if isinstance(error, BusyError):
+        answer.headers["Retry-After"] = str(error.seconds)
+    return answer
+
+
+def _to_the_door(request: Request) -> Response:
+    """A page that nobody is known for leads to the sign-in, and back to it; within a page, htmx goes there."""
+    address = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+    door = "/sign-in" + (f"?next={quote(address)}" if request.method == "GET" else "")
+    if request.headers.get("hx-request"):
+        return Response(status_code=401, headers={"HX-Redirect": door})
+    return RedirectResponse(door, 303)
 
 
 async def _broken(request: Request, error: Exception) -> Response:

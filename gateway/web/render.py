@@ -72,7 +72,7 @@ class Renderer:
                 reason.name.lower(): i18n.term(language, "quality", reason.name.lower()) for reason in Reason
             },
             "person": lambda key: person_name(self.site, key, language),
-            "who": request.cookies.get("who", "local"),
+            "visitor": getattr(request.state, "visitor", None),  # None: at the door
             "say": lambda thing, field: (
                 thing[f"{field}_{language}"]
                 if isinstance(thing, dict)

@@ -69,6 +69,7 @@ async function pulse() {
   if (document.hidden) return;
   try {
     const answer = await fetch("/api/pulse");
+    if (answer.status === 401) location.reload(); // signed out meanwhile: to the door
     const news = await answer.json();
     showGateway(news.online);
     showNews(news.orders);
@@ -80,10 +81,11 @@ async function pulse() {
 
 addEventListener("DOMContentLoaded", () => {
   showTimes(document);
+  document.addEventListener("htmx:afterSwap", (event) => showTimes(event.target));
+  if (!document.querySelector("[data-gateway]")) return; // at the door
   pulse();
   setInterval(pulse, 5000);
   setInterval(tickDemo, 1000);
   setInterval(() => showTimes(document), 20000);
   document.addEventListener("visibilitychange", pulse);
-  document.addEventListener("htmx:afterSwap", (event) => showTimes(event.target));
 });
