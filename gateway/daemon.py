@@ -40,6 +40,7 @@ from gateway.pipeline import Pipeline
 from gateway.spool import Spool, SpoolFailed
 from gateway.store import Store
 from gateway.supervisor import StateLock, notify, watchdog_seconds
+from gateway.tree import standing_above
 from ticketing import Desk
 
 log = logging.getLogger(__name__)
@@ -92,7 +93,9 @@ class Daemon:
         self.started = self.clock.now()
         self.intake = Intake(spool)
         self.sensors = build_sensors(site)
-        self.dispatch = Dispatch(desk, build_rules(site), Witness(site, Lookback(store), self.sensors))
+        self.dispatch = Dispatch(
+            desk, build_rules(site), Witness(site, Lookback(store), self.sensors), standing_above(site)
+        )
         self.pipeline = Pipeline(spool, build_panel(site), self.sensors, self.dispatch, self.intake)
         self.forwarder = Forwarder(spool, store)
         self.ledger = Ledger(

@@ -9,7 +9,8 @@ from datetime import timedelta
 from typing import Any
 
 from gateway.evidence import Witness
-from rules import Rule, Transition
+from gateway.tree import Above
+from rules import Decision, Rule, Transition
 from ticketing import Desk, OrderPolicy, RaisedAlarm, Tx
 
 log = logging.getLogger(__name__)
@@ -23,8 +24,10 @@ _SOFT = ("anomaly", "rul")
 class Dispatch:
     """Carries transitions into the ticket core, in one transaction with the judge's state."""
 
-    def __init__(self, desk: Desk, rules: Mapping[str, Rule], witness: Witness) -> None:
-        self._desk, self._rules, self._witness = desk, rules, witness
+    def __init__(
+        self, desk: Desk, rules: Mapping[str, Rule], witness: Witness, above: Above = lambda *_: ()
+    ) -> None:
+        self._desk, self._rules, self._witness, self._above = desk, rules, witness, above
         self._ticked = 0
         with desk.read() as reading:
             self._alarmed = {
@@ -89,6 +92,8 @@ class Dispatch:
                 tx.alarm_raised(self._alarm(tx, happened, evidence))
             else:
                 tx.severity_raised(happened.episode, happened.severity, at, evidence)
+        elif happened.kind == "reactivated":
+            tx.alarm_reactivated(happened.episode, happened.reactivations, at)
         elif happened.kind in {"cleared", "withdrawn"}:
             tx.alarm_cleared(happened.episode, at)
 
@@ -122,6 +127,10 @@ class Dispatch:
             mode=happened.mode,
             suppression=self._suppression(tx, happened),
             from_model=happened.decision.signal.endswith(_SOFT),
+            kind=_kind(happened.decision),
+            latch=settings.latch,
+            inhibits=settings.inhibiting,
+            above=self._above(happened.asset, happened.inputs),
         )
 
     def _suppression(self, tx: Tx, happened: Transition) -> str:
@@ -129,6 +138,15 @@ class Dispatch:
         if not self._rules[happened.rule].settings.suppress_during_work:
             return "none"
         return "by_design" if tx.orders(state="in_progress", asset=happened.asset, limit=1) else "none"
+
+
+def _kind(decision: Decision) -> str:
+    """What was seen: the machine's own process, a silent or stuck sensor, or what a model says."""
+    if decision.function == "age":
+        return "no_data"
+    if decision.function == "spread" and decision.operator == "==":
+        return "frozen"
+    return "model" if decision.signal.endswith(_SOFT) else "process"
 
 
 def _policy(settings: Any) -> OrderPolicy:

@@ -210,7 +210,7 @@ class Panel:
 
     def _arrange(self, bounds: Iterable[Bound]) -> None:
         """Begin with these rules, all at rest, and no value known."""
-        self._layout = Layout([bound for bound in bounds if bound.rule.settings.mode != "off"])
+        self._layout = Layout([bound for bound in bounds if bound.mode != "off"])
         self._bounds = self._layout.bounds
         size = self._layout.size
         self._value = np.full(size, math.nan)

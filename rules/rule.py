@@ -126,13 +126,17 @@ class Rule:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Bound:
-    """One rule on one asset: the signals it reads, in the order of the rule's aliases, and windows over them."""
+    """One rule on one asset: the signals it reads, in the order of the rule's aliases, and windows over them.
+
+    ``mode`` is live, shadow or off: the rule's own, or what was decided for this asset.
+    """
 
     rule: Rule
     asset: str
     inputs: tuple[str, ...]
     windows: tuple[Window, ...]
     program: Program
+    mode: str
 
     @property
     def hash(self) -> str:
@@ -140,7 +144,13 @@ class Bound:
         return self.program.hash
 
 
-def bind(rule: Rule, asset: str, quantities: Spans, overrides: Mapping[str, float] | None = None) -> Bound:
+def bind(
+    rule: Rule,
+    asset: str,
+    quantities: Spans,
+    overrides: Mapping[str, float] | None = None,
+    mode: str | None = None,
+) -> Bound:
     """``rule`` on ``asset``, which has ``quantities`` (name → range, None: unknown); raises RuleError."""
     if lacking := rule.missing(quantities):
         known = ", ".join(sorted(quantities)) or "none"
@@ -152,7 +162,7 @@ def bind(rule: Rule, asset: str, quantities: Spans, overrides: Mapping[str, floa
     inputs = tuple(sys.intern(f"{asset}/{quantity}") for quantity in rule.settings.signals.values())
     signals = dict(zip(rule.settings.signals, inputs, strict=True))
     windows = tuple(replace(window, signal=signals[window.signal]) for window in program.windows)
-    return Bound(rule, asset, inputs, windows, program)
+    return Bound(rule, asset, inputs, windows, program, mode or rule.settings.mode)
 
 
 class _Compiler:

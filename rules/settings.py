@@ -105,6 +105,8 @@ class RuleSettings(_Form):
     quality: Quality = Quality()
     work_order: WorkOrder = WorkOrder()
     suppress_during_work: bool = True
+    latch: bool = False
+    inhibits: bool | None = None
     mode: Literal["live", "shadow", "off"] = "live"
     title_en: str = ""
     title_zh: str = ""
@@ -184,9 +186,16 @@ class RuleSettings(_Form):
         return any(share(self.clear.deadband_of(alias)) is not None for alias in self.signals)
 
     @property
+    def inhibiting(self) -> bool:
+        """Whether its alarm silences those under it; a device that does not answer does, unless said otherwise."""
+        return self.failure_mode == "COM" if self.inhibits is None else self.inhibits
+
+    @property
     def content_hash(self) -> str:
-        """SHA-256 of everything that decides; titles and notes may change without making a new version."""
-        content = self.model_dump(mode="json", by_alias=True, exclude={"title_en", "title_zh", "note"})
+        """SHA-256 of everything that decides; titles, notes and the mode may change without making a new version."""
+        content = self.model_dump(
+            mode="json", by_alias=True, exclude={"title_en", "title_zh", "note", "mode"}
+        )
         return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 

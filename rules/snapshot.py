@@ -39,7 +39,7 @@ class Kept:
             bound.rule.hash,
             bound.hash,
             bound.asset,
-            settings.mode,
+            bound.mode,
             settings.failure_mode,
             state,
         )

@@ -83,7 +83,7 @@ def _transition(bound: Bound, kind: str, told: State, time: int, values: Sequenc
         episode_name(rule.id, rule.hash, bound.asset, told.active_since),
         rule.id,
         rule.hash,
-        rule.settings.mode,
+        bound.mode,
         bound.asset,
         rule.settings.failure_mode,
         told.severity,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import textwrap
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from devices.batch import Batch
 from gateway.config import Site, load_site
 from gateway.heartbeat import PULSE, beat, pulse, started
 from tests.gateway.test_pipeline import FILES, T0, S, outcome, run, trace
+from ticketing import Desk
 
 SILENT = """
 [rule.silent]
@@ -44,6 +46,18 @@ def test_silence_is_an_alarm_though_no_sample_arrives(site: Site) -> None:
     (order,), (evidence,) = outcome(site)
     assert (order.asset, order.failure_mode) == ("pump-1", "AIR")
     assert evidence.body["timers"]["raised"] == (T0 + 50 * S) // 1_000_000  # 20 s and a pulse after second 29
+
+
+def test_a_device_that_does_not_answer_is_one_order_and_none_on_its_machine(site: Site) -> None:
+    """The cable is out: after 10 s the device's own alarm, after 20 s the pump's silence, silent by design."""
+    run(site, together(trace([2.0] * 10 + [math.nan] * 40), pulses(0, 50, 0)))
+    (order,), _ = outcome(site)
+    assert order.asset == "plc-1"
+    with Desk.open(site.core, site=site.site.id).read() as read:
+        silent = read.alarms(asset="pump-1")
+        assert [(alarm.kind, alarm.suppression, alarm.active) for alarm in silent] == [
+            ("no_data", "by_design", True)
+        ]
 
 
 def test_what_a_restart_interrupts_is_judged_as_if_nothing_had_happened(site: Site) -> None:

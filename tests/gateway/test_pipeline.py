@@ -23,6 +23,7 @@ from gateway.intake import Intake
 from gateway.lookback import Lookback
 from gateway.pipeline import Pipeline
 from gateway.spool import Spool
+from gateway.tree import standing_above
 from ticketing import Desk, Evidence, Order
 
 S = 1_000_000_000
@@ -111,7 +112,9 @@ async def live(site: Site, batches: Iterable[Batch]) -> None:
     spool = Spool(site.state / "spool", site.spool, followers=("judge",), clock=lambda: now[0])
     spool.start()
     sensors = build_sensors(site)
-    dispatch = Dispatch(desk, build_rules(site), Witness(site, Lookback(store), sensors))
+    dispatch = Dispatch(
+        desk, build_rules(site), Witness(site, Lookback(store), sensors), standing_above(site)
+    )
     intake = Intake(spool)
     pipeline = Pipeline(spool, build_panel(site), sensors, dispatch, intake)
     judge = asyncio.create_task(pipeline.run())

@@ -142,7 +142,8 @@ def test_a_mistake_is_refused_with_a_reason(changes: dict[str, Any], says: str) 
     ("changes", "same"),
     [
         ({"title_en": "Vibration", "title_zh": "振动", "note": "asked by the shift"}, True),
-        ({"mode": "live"}, False),
+        ({"mode": "live"}, True),
+        ({"latch": True}, False),
         ({"params": FORM["params"] | {"warn": 2.9}}, False),
         ({"clear": {"deadband": "deadband", "off_delay": "6m"}}, False),
         ({"work_order": {"verify": "12h"}}, False),

@@ -34,6 +34,7 @@ from gateway.lookback import Lookback
 from gateway.spool import Entry
 from gateway.spool_log import SpoolLog
 from gateway.store import Store
+from gateway.tree import standing_above
 from rules import View
 from simulators.bench import raw
 from tests.bench.stand import CLASS, Daemon, Load, free_ports, influxdb, plant, write_site
@@ -203,7 +204,8 @@ def _judge(site: Site, entries: list[Entry], desk: Desk, store: Store) -> None:
         tx.sync_assets(maintained(site))
     panel = build_panel(site)
     views: dict[SignalSet, View] = {}
-    dispatch = Dispatch(desk, build_rules(site), Witness(site, Lookback(store), build_sensors(site)))
+    witness = Witness(site, Lookback(store), build_sensors(site))
+    dispatch = Dispatch(desk, build_rules(site), witness, standing_above(site))
     for entry in entries:
         happened = []
         for batch in entry.batches:
