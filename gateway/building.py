@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 
 from gateway.config import Site, overrides, scoped, spans
 from gateway.control import ask
 from gateway.history import History, HistorySettings
 from gateway.own import GATEWAY
-from gateway.sensors import Sensors
+from gateway.sensors import Sensors, Slot
 from gateway.store import Readable, Series, Store
+from models.promise import ModelError
+from models.register import Register, Standing, Version
 from models.sensor import SoftSensor
 from rules import Bound, Panel, Rule, bind
 from ticketing import Asset
+
+log = logging.getLogger(__name__)
 
 
 def build_rules(site: Site) -> dict[str, Rule]:
@@ -43,14 +48,44 @@ def build_panel(site: Site) -> Panel:
 
 
 def build_sensors(site: Site) -> Sensors:
-    """The site's soft sensors, none of which has learned anything yet."""
-    return Sensors(
-        {
-            f"{name}/{asset}": SoftSensor(settings, asset, list(site.classes[site.class_of(asset)].signals))
-            for name, settings in site.models.items()
-            for asset in scoped(site, settings.scope)
-        }
-    )
+    """The site's soft sensors: promoted versions, shadows beside them, and where there is none, one that learns."""
+    return Sensors(sensor_slots(site))
+
+
+def sensor_slots(site: Site) -> list[Slot]:
+    """Every model on every asset of its scope."""
+    register = build_register(site)
+    versions = {(v.model, v.asset, v.standing): v for v in register.versions()}
+    slots = []
+    for name, settings in site.models.items():
+        for asset in scoped(site, settings.scope):
+            slots.append(Slot(f"{name}/{asset}", SoftSensor(settings, asset, quantities_of(site, asset))))
+            if (live := versions.get((name, asset, Standing.LIVE))) is not None:
+                _begin(slots[-1], register, live)
+            if (shadow := versions.get((name, asset, Standing.SHADOW))) is not None:
+                beside = SoftSensor(settings, asset, quantities_of(site, asset))
+                slots.append(Slot(f"{name}/{asset} shadow", beside, shadow=True))
+                _begin(slots[-1], register, shadow)
+    return slots
+
+
+def _begin(slot: Slot, register: Register, version: Version) -> None:
+    """Let the soft sensor go on from ``version``; one that cannot be taken up is said to be so, and it learns anew."""
+    try:
+        slot.begin(version.id, register.state(version))
+    except ModelError as error:
+        log.warning("model %s is not used: %s", version.id, error)
+        slot.trouble = f"{version.id} is not used: {error}"
+
+
+def quantities_of(site: Site, asset: str) -> list[str]:
+    """What the asset measures, in the order of its class."""
+    return list(site.classes[site.class_of(asset)].signals)
+
+
+def build_register(site: Site) -> Register:
+    """The site's trained models."""
+    return Register(site.state / "models")
 
 
 def build_store(site: Site) -> Store:

@@ -23,7 +23,7 @@ from devices.memory import Memory
 from devices.source import Source
 from gateway import live, logs
 from gateway.apart import apart
-from gateway.building import build_panel, build_rules, build_sensors, build_store, maintained
+from gateway.building import build_panel, build_rules, build_sensors, build_store, maintained, sensor_slots
 from gateway.clock import Clock
 from gateway.config import Site
 from gateway.control import ControlServer
@@ -37,6 +37,7 @@ from gateway.ledger import FOLLOWER, Item, Ledger
 from gateway.lookback import Lookback
 from gateway.own import GATEWAY, OwnSignals
 from gateway.pipeline import Pipeline
+from gateway.probing import Prober
 from gateway.spool import Spool, SpoolFailed
 from gateway.store import Store
 from gateway.supervisor import StateLock, notify, watchdog_seconds
@@ -102,6 +103,7 @@ class Daemon:
             site.state / "ledger.db", spool, self.clock.now, lambda: self.sources, self._counters
         )
         self.own = OwnSignals(self.health, lambda: self.site.watched_lines, site.state, self.clock.now)
+        self.prober = Prober(lambda: self.site, lambda: self.sources)
         self.sources: list[Source] = open_sources(
             site.lines,
             site.devices,
@@ -129,7 +131,7 @@ class Daemon:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Everything at once until ``stop``; then the sources end first and the judge last."""
-        control = ControlServer(self.site.state / "control.sock", self._answers(), {"watch": self._watch})
+        control = ControlServer(self.site.state / "control.sock", self._answers(), self._streams())
         async with asyncio.TaskGroup() as group:
             judge = group.create_task(self.pipeline.run(), name="judge")
             services = [
@@ -229,6 +231,10 @@ class Daemon:
             path = self.site.state / "demo.json"
             return json.loads(path.read_text()) if path.is_file() else {}
 
+        async def models(_: dict[str, Any]) -> Any:
+            self.sensors.renew(await asyncio.to_thread(sensor_slots, self.site))
+            return self.sensors.status()
+
         async def ledger(_: dict[str, Any]) -> Any:
             await self.ledger.save()  # who asks reads the file
             return {"saved": True}
@@ -240,7 +246,11 @@ class Daemon:
             "tail": tail,
             "demo": demo,
             "ledger": ledger,
+            "models": models,
         }
+
+    def _streams(self) -> dict[str, Any]:
+        return {"watch": self._watch, **self.prober.streams()}
 
     async def _watch(self, _: dict[str, Any]) -> AsyncIterator[Any]:
         seen = 0

@@ -10,7 +10,8 @@ Its shape (times are UTC ms, durations seconds)::
      "inputs": [{"signal", "value", "unit"}],
      "series": {"signal", "unit", "time": [...], "min": [...], "mean": [...], "max": [...]},   # 30 min
      "statistics": {"1h" | "24h" | "7d": {"n", "min", "mean", "max"}},
-     "model": {"contributions": [{"signal", "share", "sigmas"}]} or null,
+     "model": {"contributions": [{"signal", "share", "sigmas"}], "version",
+               "forecast": {"signal", "limit", "unit", "hours", "low", "high", "shape"} or null} or null,
      "earlier_orders": [{"number", "title_zh", "title_en", "state", "opened_at"}]}
 """
 
@@ -96,7 +97,31 @@ class Witness:
             ],
             "series": {"signal": decided.signal, "unit": unit, **past["series"]},
             "statistics": past["statistics"],
-            "model": {"contributions": contributions} if contributions else None,
+            "model": self._model(decided.signal, contributions),
+        }
+
+    def _model(self, signal: str, contributions: list[dict[str, Any]]) -> dict[str, Any] | None:
+        """What the model behind a soft signal says for itself; a forecast's band runs from ``low`` to ``high``."""
+        if not contributions:
+            return None
+        told = self._sensors.forecast(signal)
+        forecast = (
+            None
+            if told is None
+            else {
+                "signal": told.signal,
+                "limit": told.limit,
+                "unit": self._unit(told.signal),
+                "hours": round(told.left, 2),
+                "low": round(told.low, 2),
+                "high": round(told.high, 2),
+                "shape": told.shape,
+            }
+        )
+        return {
+            "contributions": contributions,
+            "version": self._sensors.version(signal),
+            "forecast": forecast,
         }
 
     def sentence(self, language: Language, happened: Transition) -> str:
@@ -146,6 +171,16 @@ class Witness:
             found.append(_("At the time: %(others)s.", others=joined(others, language)))
         if parts:
             found.append(_("Mostly because of: %(parts)s.", parts=joined(parts, language)))
+        if (told := self._sensors.forecast(decided.signal)) is not None:
+            text = _(
+                "%(quantity)s, as things go, reaches %(limit)s in %(left)s h (90 %%: %(low)s to %(high)s h).",
+                quantity=signal_name(self._site, told.signal, language),
+                limit=measured(told.limit, signal_unit(self._site, told.signal)),
+                left=number(told.left, 2),
+                low=number(told.low, 2),
+                high=number(told.high, 2),
+            )
+            found.append(text)
         return found
 
     def counterfactual(self, language: Language, happened: Transition) -> str:

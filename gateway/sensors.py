@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import logging
 import struct
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
 from devices.batch import GOOD, Batch, Reason, SignalSet, bad, signal_set
+from models.lifetime import Forecast
 from models.promise import Contribution, ModelError
 from models.sensor import SoftSensor
 from models.settings import ns
@@ -22,14 +23,21 @@ _STALE = 5  # a value older than so many steps is missing
 class Sensors:
     """All soft sensors of a site. A function of the log: the same batches give the same scores."""
 
-    def __init__(self, sensors: Mapping[str, SoftSensor]) -> None:
-        """``sensors`` by ``"model id/asset"``."""
-        self._slots = [_Slot(name, sensor) for name, sensor in sensors.items()]
-        self._wanted: dict[str, list[tuple[_Slot, int]]] = {}
-        for slot in self._slots:
+    def __init__(self, slots: Iterable[Slot]) -> None:
+        self._use(list(slots))
+
+    def renew(self, slots: Iterable[Slot]) -> None:
+        """Go on with ``slots``, after a version was promoted or retired; those that stay keep what they know."""
+        known = {(slot.name, slot.version): slot for slot in self._slots}
+        self._use([known.get((slot.name, slot.version), slot) for slot in slots])
+
+    def _use(self, slots: list[Slot]) -> None:
+        wanted: dict[str, list[tuple[Slot, int]]] = {}
+        for slot in slots:
             for column, signal in enumerate(slot.sensor.inputs):
-                self._wanted.setdefault(signal, []).append((slot, column))
-        self._views: dict[SignalSet, list[tuple[_Slot, list[int], list[int]]]] = {}
+                wanted.setdefault(signal, []).append((slot, column))
+        self._slots, self._wanted = slots, wanted
+        self._views: dict[SignalSet, list[tuple[Slot, list[int], list[int]]]] = {}
 
     def step(self, batch: Batch, may_learn: Callable[[str], bool]) -> list[Batch]:
         """Feed ``batch``; the batches of every soft sensor whose next step is due."""
@@ -48,17 +56,31 @@ class Sensors:
                 "asset": slot.sensor.asset,
                 "state": str(slot.sensor.state),
                 "progress": round(slot.sensor.progress, 3),
-                "trouble": slot.sensor.trouble,
+                "trouble": slot.trouble or slot.sensor.trouble,
+                "version": slot.version,
+                "shadow": slot.shadow,
+                "drifted": list(slot.sensor.drifted),
             }
             for slot in self._slots
         ]
 
     def why(self, signal: str) -> tuple[Contribution, ...]:
         """The greatest contributions to the last score of the soft signal ``signal``; none for a measured one."""
-        for slot in self._slots:
-            if signal in slot.sensor.outputs:
-                return slot.sensor.detector.why(slot.sensor.outputs.index(signal))[:3]
-        return ()
+        slot = self._giving(signal)
+        return slot.sensor.detector.why(slot.sensor.outputs.index(signal))[:3] if slot else ()
+
+    def version(self, signal: str) -> str:
+        """The promoted version that gives the soft signal; empty for what the daemon has learned by itself."""
+        slot = self._giving(signal)
+        return slot.version if slot else ""
+
+    def forecast(self, signal: str) -> Forecast | None:
+        """Where the signal behind a soft signal ``…/rul`` is going, if its model says so."""
+        slot = self._giving(signal)
+        return slot.sensor.forecast if slot else None
+
+    def _giving(self, signal: str) -> Slot | None:
+        return next((s for s in self._slots if not s.shadow and signal in s.sensor.outputs), None)
 
     def dump(self) -> bytes:
         """Every sensor's state and the values it holds."""
@@ -76,10 +98,10 @@ class Sensors:
             except ModelError as error:
                 log.warning("model %s begins to learn anew: %s", slot.name, error)
 
-    def _view(self, signals: SignalSet) -> list[tuple[_Slot, list[int], list[int]]]:
+    def _view(self, signals: SignalSet) -> list[tuple[Slot, list[int], list[int]]]:
         view = self._views.get(signals)
         if view is None:
-            found: dict[str, tuple[_Slot, list[int], list[int]]] = {}
+            found: dict[str, tuple[Slot, list[int], list[int]]] = {}
             for place, name in enumerate(signals.names):
                 for slot, column in self._wanted.get(name, ()):
                     entry = found.setdefault(slot.name, (slot, [], []))
@@ -89,16 +111,27 @@ class Sensors:
         return view
 
 
-class _Slot:
-    """One soft sensor with the latest good values of its inputs."""
+class Slot:
+    """One soft sensor with the latest good values of its inputs.
 
-    def __init__(self, name: str, sensor: SoftSensor) -> None:
-        self.name, self.sensor = name, sensor
-        self.signals = signal_set(f"model:{name}", sensor.outputs)
+    ``version`` is the trained version it began with, empty if it commissions itself. A ``shadow`` writes
+    ``…_shadow`` signals, to be looked at beside the live ones; no rule judges them and none is told as a reason.
+    """
+
+    def __init__(self, name: str, sensor: SoftSensor, *, shadow: bool = False) -> None:
+        self.name, self.sensor, self.shadow = name, sensor, shadow
+        self.version = self.trouble = ""
+        outputs = tuple(f"{output}_shadow" for output in sensor.outputs) if shadow else sensor.outputs
+        self.signals = signal_set(f"model:{name}", outputs)
         self.due = 0
         self._every = ns(sensor.settings.every)
         self._row = np.full(len(sensor.inputs), np.nan)
         self._at = np.zeros(len(sensor.inputs), np.int64)
+
+    def begin(self, version: str, state: bytes) -> None:
+        """Go on from a trained version. ModelError if it is of other signals or settings."""
+        self.sensor.load(state)
+        self.version = version
 
     def take(self, batch: Batch, columns: Sequence[int], places: Sequence[int]) -> None:
         if batch.time <= self._at[columns[0]]:
@@ -115,7 +148,7 @@ class _Slot:
         return Batch(self.signals, batch.time, batch.arrival, scores, quality)
 
     def dump(self) -> bytes:
-        held = json.dumps({"due": self.due, "at": self._at.tolist()}).encode()
+        held = json.dumps({"due": self.due, "at": self._at.tolist(), "version": self.version}).encode()
         return _packed(held) + _packed(self._row.tobytes()) + _packed(self.sensor.dump())
 
     def load(self, data: bytes) -> None:
@@ -123,6 +156,8 @@ class _Slot:
         known = json.loads(held)
         if len(known["at"]) != len(self._at):
             raise ModelError("its signals changed")
+        if known.get("version", "") != self.version:
+            return  # another version was promoted meanwhile: it goes on from its own file
         self.sensor.load(state)
         self.due = known["due"]
         self._at[:] = known["at"]

@@ -13,22 +13,27 @@ from models.load import LoadModel
 from models.promise import Array, Detector, ModelError
 from models.state import pack, unpack
 
-_TIMES = 3  # how often commissioning may begin while a signal still trends
+TIMES = 2  # how often commissioning may begin while a signal still trends
 
 
 class Course:
     """From the first row to the last, in the order it happens.
 
     With load signals, half of commissioning's length goes before it, to learn what they explain. If a signal still
-    trends at the end of commissioning (a machine warming up, half of a cycle) commissioning begins anew, three
-    times at most, and ``trouble`` says so; the third is taken as it is. A detector that cannot be fitted learns on
+    trends at the end of commissioning (a machine warming up, half of a cycle) commissioning begins anew
+    once, and ``trouble`` says so; the second is taken as it is. A detector that cannot be fitted learns on
     and tries again after each further tenth.
     """
 
     def __init__(
-        self, make: Callable[[], Detector], needed: int, load: Callable[[], LoadModel] | None
+        self,
+        make: Callable[[], Detector],
+        needed: int,
+        load: Callable[[], LoadModel] | None,
+        times: int = TIMES,
     ) -> None:
-        self._make, self._needed = make, needed
+        """``needed`` rows of commissioning, begun at most ``times`` times."""
+        self._make, self._needed, self._times = make, needed, times
         self.detector = make()
         self._load = load() if load else None
         self._before = needed // 2 if load else 0  # rows that teach what the load explains
@@ -85,12 +90,14 @@ class Course:
         if over < 0 or over % max(1, self._needed // 10):
             return
         trending = ", ".join(self._names[i] for i in self._base.trending())
-        if trending and self._begun < _TIMES:
+        if trending and self._begun < self._times:
             self._begun += 1
             self.detector = self._make()
             self._base = Baseline(len(self._names), self._needed)
             self.learned = self._before
-            self.trouble = f"{trending} still trending: commissioning begins anew ({self._begun} of {_TIMES})"
+            self.trouble = (
+                f"{trending} still trending: commissioning begins anew ({self._begun} of {self._times})"
+            )
             return
         try:
             self.detector.fit()

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.course import Course
+from models.course import TIMES, Course
 from models.ewma import EwmaChart
 from models.lifetime import Forecast, LifeWatch
 from models.load import LoadModel
@@ -48,8 +48,19 @@ class SoftSensor:
     replaying the log gives the same scores.
     """
 
-    def __init__(self, settings: ModelSettings, asset: str, quantities: Sequence[str]) -> None:
-        """``quantities``: what the asset has, in its order; those the settings name are watched."""
+    def __init__(
+        self,
+        settings: ModelSettings,
+        asset: str,
+        quantities: Sequence[str],
+        *,
+        needed: Sequence[int] | None = None,
+    ) -> None:
+        """``quantities``: what the asset has, in its order; those the settings name are watched.
+
+        ``needed``: rows to commission each operating mode on, once, as training from history does (0: as the settings
+        say); without it commissioning begins anew while a signal still trends.
+        """
         chosen = [q for q in quantities if not settings.signals or q in settings.signals]
         if not chosen:
             raise ModelError(f"{asset} has none of the signals {', '.join(settings.signals)}")
@@ -57,7 +68,6 @@ class SoftSensor:
         signals = tuple(f"{asset}/{q}" for q in chosen)
         self._mode = Mode(settings.running, signals, asset)
         self.inputs = signals + self._mode.extra
-        needed = round(settings.commissioning / settings.every)
         loads = np.array([i for i, q in enumerate(chosen) if q in settings.load], dtype=np.intp)
 
         def detector() -> Detector:
@@ -66,8 +76,11 @@ class SoftSensor:
         def load() -> LoadModel:
             return LoadModel(len(signals), loads, ns(settings.every))
 
-        courses = range(self._mode.bands)
-        self._courses = [Course(detector, needed, load if len(loads) else None) for _ in courses]
+        length = round(settings.commissioning / settings.every)
+        self._courses = [
+            Course(detector, rows or length, load if len(loads) else None, times=1 if needed else TIMES)
+            for rows in needed or [0] * self._mode.bands
+        ]
         self.signals, self.outputs = signals, self.detector.outputs
         self._silent = np.full(len(self.outputs), np.nan if settings.kind == "life" else 0.0)
         self.state = State.COMMISSIONING
