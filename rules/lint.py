@@ -23,12 +23,16 @@ Box = Mapping[int, tuple[float, float]]  # feature → interval
 
 @dataclass(frozen=True, slots=True)
 class Quantity:
-    """What is known of one quantity of an asset: ``period`` in ns between samples; ``read``: something brings it."""
+    """What is known of one quantity of an asset.
+
+    ``period`` in ns between samples; ``read``: something brings it; ``exact``: counted, not measured, so without noise.
+    """
 
     unit: str = ""
     span: tuple[float, float] | None = None
     period: int | None = None
     read: bool = True
+    exact: bool = False
 
 
 def of_rule(rule: Rule) -> Iterator[str]:
@@ -56,7 +60,7 @@ def of_binding(bound: Bound, known: Mapping[str, Quantity]) -> Iterator[str]:
             yield f"nothing brings {signal}: the rule waits for it for ever"
     yield from _units(bound, {alias: quantity.unit for alias, quantity in of_alias.items()})
     yield from _reach(bound, of_input)
-    yield from _delays(bound)
+    yield from _noise(bound, of_input)
     yield from _timing(bound, of_alias)
 
 
@@ -177,18 +181,19 @@ def _tests(tree: Tree) -> Iterator[int]:
 # -------------------------------------------------------------------------------------- noise
 
 
-def _delays(bound: Bound) -> Iterator[str]:
+def _noise(bound: Bound, of_input: Sequence[Quantity]) -> Iterator[str]:
     program = bound.program
+    measured = [test for test in program.tests if not of_input[test.signal].exact]
     for level in program.levels:
-        raw = [test for i in _tests(level.tree) if (test := program.tests[i]).function in {"", "arithmetic"}]
+        tests = [program.tests[i] for i in _tests(level.tree)]
+        raw = [test for test in tests if test in measured and test.function in {"", "arithmetic"}]
         if raw and not level.on_delay and level.severity > 1:
             yield f"severity {level.severity} has no on_delay: one wrong sample is an alarm"
-    for test in program.tests:
+    for test in measured:
         same_unit = test.function in {"", "arithmetic"} or (
             test.function in FUNCTIONS and FUNCTIONS[test.function].same_unit
         )
-        switch = test.operator in {"==", "!="} or bound.inputs[test.signal].endswith("/online")
-        if same_unit and not test.deadband and not switch:
+        if same_unit and not test.deadband and test.operator not in {"==", "!="}:
             yield f"no deadband for {test.text}: noise at the limit swings the alarm in and out"
 
 

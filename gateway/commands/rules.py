@@ -128,15 +128,79 @@ def backtest(
     terminal.table(pages.figures(found, "en"))
 
 
+@app.command()
+def tune(
+    folder: SiteFolder,
+    rule: Annotated[str, typer.Argument(metavar="RULE", help="which rule")],
+    *,
+    number: Annotated[
+        str | None, typer.Option("--param", help="which parameter, or on_delay; else the most severe limit's")
+    ] = None,
+    value: Annotated[
+        list[float] | None,
+        typer.Option("--value", help="try this value; repeat it. Else a range found in the data"),
+    ] = None,
+    scenario: Annotated[
+        list[str] | None, typer.Option(help="a fault of the simulated plant (`simulate list`); repeat it")
+    ] = None,
+    healthy: Annotated[float, typer.Option(help="with --scenario: days of healthy running beside it")] = 7.0,
+    repeats: Annotated[int, typer.Option(min=1, help="with --scenario: so many variants of each")] = 3,
+    csv: Annotated[
+        list[Path] | None,
+        typer.Option("--csv", metavar="FILE", help="a labelled recording of one asset; repeat it"),
+    ] = None,
+    asset: Annotated[
+        str | None, typer.Option("--asset", help="on which; else the first that the rule watches")
+    ] = None,
+    report: ReportFolder = None,
+    language: InLanguage = None,
+) -> None:
+    """The trade-off of one number of a rule: false alarms a day against delay and misses, and a proposal.
+
+    Over labelled recordings or faults of the simulated plant. No rule is touched.
+    """
+    from tempfile import TemporaryDirectory
+
+    from gateway.config import scoped
+    from gateway.workbench import labels, stretch, terminal, tuning
+
+    site = read_site(folder)
+    if not scenario and not csv:
+        fail("tuning wants faults: --scenario bearing_wear (simulated), or --csv FILE (labelled)", 2)
+    with _one_line(), TemporaryDirectory(prefix="watchkeeper-tune-") as work, terminal.progress() as progress:
+        tuned = stretch.as_live(site.rules, [rule])[rule]
+        on = asset or next(iter(scoped(site, tuned.settings.scope)), "")
+        asked = tuning.ask(site, tuned, on, number)
+        lessons = labels.from_files(site, csv or [], asset)
+        if scenario:
+            progress("recording the simulated plant", 0.0)
+            lessons += labels.from_plant(
+                site, on, scenario, repeats=repeats, healthy_days=healthy, folder=Path(work)
+            )
+        answer = tuning.tune(site, asked, lessons, value or [], progress)
+        if report is not None:
+            page = tuning.write(report, answer, language or site.site.language)
+            typer.echo(f"report: {page}", err=True)
+    typer.echo(f"{asked.number} of rule {rule} on {on}, severity {asked.severity} and above, over:")
+    typer.echo(f"{', '.join(answer.lessons)}\n")
+    terminal.table(tuning.grid(answer, "en"))
+    if answer.chosen is None:
+        fail("\nno value finds any of the faults in time", 1)
+    typer.echo(f"\nproposal:\n{answer.toml()}")
+    for text in tuning.mind(site, answer):
+        typer.echo(f"mind: {text}")
+
+
 @contextmanager
 def _one_line() -> Iterator[None]:
     """What a user can mend ends in one line and exit 1."""
     from gateway.store import StoreError
     from gateway.workbench.recorded import PastError
+    from rules import RuleError
 
     try:
         yield
-    except (PastError, StoreError) as error:
+    except (PastError, RuleError, StoreError) as error:
         fail(str(error), 1)
     except OSError as error:
         fail(f"{error.filename} cannot be written: {error.strerror}", 1)

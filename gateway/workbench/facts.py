@@ -28,7 +28,10 @@ def warnings(site: Site) -> list[Warned]:
     """Everything lint has to say, rule by rule, equal words for several assets once."""
     rules = build_rules(site)
     found = [Warned(rule.id, text) for rule in rules.values() for text in lint.of_rule(rule)]
-    known = {asset: quantities(site, asset) for asset in {*site.assets, *site.devices}}
+    watched = dict.fromkeys(
+        asset for settings in site.rules.values() for asset in scoped(site, settings.scope)
+    )
+    known = {asset: quantities(site, asset) for asset in watched}
     words: dict[tuple[str, str], list[str]] = {}
     for bound in bound_rules(site, rules):
         for text in lint.of_binding(bound, known[bound.asset]):
@@ -57,7 +60,8 @@ def quantities(site: Site, asset: str) -> dict[str, lint.Quantity]:
             unit=signal.unit if signal else "",
             span=span,
             period=measured.get(key),
-            read=signal is None or key in measured,
+            read=asset not in site.assets or signal is None or key in measured,
+            exact=asset not in site.assets,  # what we count of ourselves, our lines and devices
         )
     return found
 

@@ -18,8 +18,7 @@ from gateway.store import Readable
 if TYPE_CHECKING:
     import pandas as pd
 
-_SECOND = 1_000_000_000
-BESIDE = ("time", "label")
+LABEL = "label"
 
 
 class PastError(Exception):
@@ -79,11 +78,15 @@ class CsvPast:
     def __init__(self, site: Site, files: Sequence[Path], asset: str | None = None) -> None:
         self.name = ", ".join(file.name for file in files)
         self._tracks: dict[str, Track] = {}
+        self.label: Track | None = None  # the column of that name: what was known to be wrong
         for file in files:
             for signal, track in _read(site, file, asset).items():
-                if signal in self._tracks:
+                if signal == LABEL:
+                    self.label = track
+                elif signal in self._tracks:
                     raise PastError(f"{file.name}: {signal} is in another file too")
-                self._tracks[signal] = track
+                else:
+                    self._tracks[signal] = track
         if not any(len(track) for track in self._tracks.values()):
             raise PastError(f"{self.name} holds no samples")
 
@@ -116,7 +119,7 @@ def _read(site: Site, file: Path, asset: str | None) -> dict[str, Track]:
         )
     times = _times(file, table["time"])
     times, order = np.unique(times, return_index=True)
-    columns = [name for name in map(str, table.columns) if name not in BESIDE]
+    columns = [name for name in map(str, table.columns) if name != "time"]
     return {
         _signal_of(site, file, column, asset): Track(times, _numbers(file, table, column)[order])
         for column in columns
@@ -124,7 +127,7 @@ def _read(site: Site, file: Path, asset: str | None) -> dict[str, Track]:
 
 
 def _signal_of(site: Site, file: Path, column: str, asset: str | None) -> str:
-    if "/" in column:
+    if "/" in column or column == LABEL:
         return column
     of = asset or _asset_beside(file) or file.name.partition(".")[0]
     if of not in site.assets:
@@ -173,4 +176,5 @@ def moment(text: str, now: int) -> int:
         found = datetime.fromisoformat(text)
     except ValueError:
         raise PastError(f'a time is "7d" (ago) or 2026-01-05T00:00, not {text!r}') from None
-    return round((found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()) * _SECOND
+    aware = found if found.tzinfo else found.replace(tzinfo=UTC)
+    return round(aware.timestamp() * 1000) * 1_000_000

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -161,3 +162,44 @@ def test_columns_without_an_asset_want_one(wear: Path, tmp_path: Path) -> None:
     nameless.write_text(wear.read_text())
     assert "--asset" in watchkeeper("backtest", DEMO, "--csv", nameless).stderr
     assert watchkeeper("backtest", DEMO, "--csv", nameless, "--asset", "pump-1").exit_code == 0
+
+
+# -------------------------------------------------------------------------------------- tune
+
+
+def test_tuning_finds_a_limit_between_health_and_fault(tmp_path: Path) -> None:
+    words = ["--scenario", "imbalance", "--repeats", 1, "--healthy", 1, "--report", tmp_path / "report"]
+    found = watchkeeper("tune", DEMO, "vibration", *words)
+    assert found.exit_code == 0, found.output
+    proposal = tomllib.loads(found.stdout.partition("proposal:\n")[2].partition("mind:")[0])
+    assert 2.0 < proposal["rule"]["vibration"]["params"]["high"] < 4.5
+    assert "mind: severity 2 is never seen" in found.stdout  # its warning stands at 3.5
+    assert re.search(r"^ *4\.5 +0 +.* (min|h) +1 +0  now$", found.stdout, re.MULTILINE)
+    assert tomllib.loads((tmp_path / "report" / "proposal.toml").read_text()) == proposal
+    assert (tmp_path / "report" / "index.html").read_text().count("<circle") > 10
+
+
+def test_tuning_on_a_labelled_file_and_values_of_ones_own(wear: Path, tmp_path: Path) -> None:
+    values = [word for value in (3, 4.5, 20) for word in ("--value", value)]
+    found = watchkeeper("tune", DEMO, "vibration", "--param", "high", "--csv", wear, *values)
+    assert found.exit_code == 0, found.output
+    assert re.search(r"^ *20 +0 +- +0 +1 *$", found.stdout, re.MULTILINE)  # found none, missed one
+    labelled = tmp_path / "pump-1.csv"  # the same by its column alone
+    labelled.write_text(wear.read_text())
+    again = watchkeeper("tune", DEMO, "vibration", "--param", "high", "--csv", labelled, *values)
+    assert re.search(r"^ *3 +0 .* 1 +0", again.stdout, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "wanted"),
+    [
+        (["vibration"], 2, "--scenario bearing_wear"),
+        (["none", "--scenario", "imbalance"], 1, "no rule none"),
+        (["vibration", "--param", "hi", "--scenario", "imbalance"], 1, "no parameter hi; it has: warn, high"),
+        (["vibration", "--scenario", "rust", "--healthy", "0.1"], 1, "no scenario 'rust'"),
+    ],
+)
+def test_what_cannot_be_tuned_is_one_line(words: list[str], code: int, wanted: str) -> None:
+    found = watchkeeper("tune", DEMO, *words)
+    assert (found.exit_code, found.stderr.count("\n")) == (code, 1), found.output
+    assert wanted in found.stderr

@@ -29,6 +29,7 @@ KNOWN = {
     "temp": Quantity("degC", (-40.0, 200.0), SECOND),
     "oil": Quantity("degF", (-40.0, 400.0), SECOND),
     "flow": Quantity("m3/h", None, None, read=False),
+    "starts": Quantity("count", exact=True),
 }
 
 
@@ -40,7 +41,7 @@ def said(**changes: Any) -> list[str]:
 
 def one(expr: str, *, severity: int = 3, on_delay: str = "10s", **changes: Any) -> list[str]:
     """A rule with this one limit over the signals it names."""
-    names = {"v": "vib", "n": "speed", "t": "temp", "o": "oil", "f": "flow"}
+    names = {"v": "vib", "n": "speed", "t": "temp", "o": "oil", "f": "flow", "s": "starts"}
     used = {
         alias: quantity
         for alias, quantity in names.items()
@@ -107,6 +108,7 @@ def test_no_delay_and_no_deadband_are_noise() -> None:
     assert "no deadband for v > 5" in one("v > 5", clear={})[0]
     assert one("rate(v, '10m') > 5", clear={}) == []
     assert one("n == 5", clear={}) == []
+    assert one("s > 5", on_delay="0s", clear={}) == []
 
 
 def test_units_that_do_not_go_together() -> None:

@@ -1,0 +1,104 @@
+"""Labelled stretches of the past: what was wrong, from when to when. From files, or from the simulated plant."""
+
+from __future__ import annotations
+
+import csv
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from gateway.config import Site
+from gateway.workbench.recorded import CsvPast, Past, PastError, moment
+from rules.tradeoff import Fault
+
+_MONDAY = "2026-01-05T00:00:00Z"  # of every simulated recording: the same words give the same figures
+_PERIOD = "10s"
+
+
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """A past of one asset with what is known of its faults, UTC ns."""
+
+    name: str
+    asset: str
+    past: Past
+    start: int
+    end: int
+    faults: tuple[Fault, ...]
+
+
+def from_files(site: Site, files: Sequence[Path], asset: str | None) -> list[Lesson]:
+    """Each file is a lesson: its faults stand in ``<name>.labels.csv`` beside it, or in its column ``label`` (0, 1)."""
+    found = []
+    for file in files:
+        past = CsvPast(site, [file], asset)
+        start, end = past.span()
+        assets = {signal.partition("/")[0] for signal in past.signals}
+        if len(assets) > 1:
+            raise PastError(f"{file.name} holds several assets; tuning wants a file for each")
+        beside = file.with_suffix(".labels.csv")
+        faults = list(_beside(beside)) if beside.is_file() else list(_column(past))
+        found.append(Lesson(file.stem, assets.pop(), past, start, end, tuple(faults)))
+    return found
+
+
+def from_plant(
+    site: Site, asset: str, scenarios: Sequence[str], *, repeats: int, healthy_days: float, folder: Path
+) -> Iterator[Lesson]:
+    """Simulated recordings into ``folder``: a healthy stretch, and a day with each scenario in ``repeats`` variants."""
+    kind = f"{site.class_of(asset)}-1"
+    for scenario, hours, seed in [
+        ("healthy", healthy_days * 24, 0),
+        *((name, 24.0, seed) for name in scenarios for seed in range(1, repeats + 1)),
+    ]:
+        out = folder / f"{scenario}-{seed}.csv"
+        words = [
+            "csv",
+            scenario,
+            "--asset",
+            kind,
+            "--out",
+            str(out),
+            "--hours",
+            f"{hours:g}",
+            "--seed",
+            str(seed),
+        ]
+        words += ["--period", _PERIOD, "--start", _MONDAY]
+        done = subprocess.run(
+            [sys.executable, "-m", "simulators", *words], capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            raise PastError(done.stderr.strip().splitlines()[-1])
+        (lesson,) = from_files(site, [out], asset)
+        yield lesson
+
+
+def _beside(file: Path) -> Iterator[Fault]:
+    with file.open(newline="", encoding="utf-8") as lines:
+        for row in csv.DictReader(lines):
+            try:
+                onset, end = moment(row["start"], 0), moment(row["end"], 0)
+                lost = moment(row["failure"], 0) if row.get("failure") else end
+            except KeyError as error:
+                raise PastError(
+                    f'{file.name}: labels have columns "start" and "end"; {error} is missing'
+                ) from error
+            yield Fault(onset, end, lost)
+
+
+def _column(past: CsvPast) -> Iterator[Fault]:
+    """Every stretch of ones."""
+    track = past.label
+    if track is None:
+        raise PastError(
+            f'{past.name} is not labelled: a column "label", or {past.name} with .labels.csv beside it'
+        )
+    marked = np.diff(np.concatenate(([0], (track.values > 0.5).astype(np.int8), [0])))
+    for first, after in zip(np.flatnonzero(marked == 1), np.flatnonzero(marked == -1), strict=True):
+        end = int(track.times[after - 1])
+        yield Fault(int(track.times[first]), end, end)

@@ -1,0 +1,259 @@
+"""Tuning one number of a rule: its trade-off over labelled stretches, the knee, and a proposal."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gateway.config import Site, overrides, spans
+from gateway.i18n import Language, speaker
+from gateway.workbench import drawing
+from gateway.workbench.facts import quantities
+from gateway.workbench.labels import Lesson
+from gateway.workbench.page import Grid, Page, Section
+from gateway.workbench.recorded import PastError
+from gateway.workbench.trial import Progress, silent
+from rules import Bound, Rule, Transition, bind, lint
+from rules.condition import Test
+from rules.replay import by_the_clock, replay, rows, ticked
+from rules.tradeoff import ON_DELAY, Outcome, Point, as_toml, judge, knee, spread_values, variant
+
+_HOUR = 3600e9
+_PULSE = 5_000_000_000
+Table = tuple[NDArray[np.int64], NDArray[np.float64]]
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Which number of which rule, on which asset; alarms from ``severity`` on count."""
+
+    rule: Rule
+    asset: str
+    number: str
+    severity: int
+    present: float
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The curve, the place of the proposal on it, and how the rule does as it is."""
+
+    question: Question
+    points: tuple[Point, ...]
+    chosen: int | None
+    present: Outcome
+    lessons: tuple[str, ...]
+
+    def toml(self, asset: str | None = None) -> str:
+        """The proposal; empty where nothing was found."""
+        asked = self.question
+        if self.chosen is None:
+            return ""
+        return as_toml(asked.rule, asked.number, self.points[self.chosen].value, asked.severity, asset)
+
+
+def ask(site: Site, rule: Rule, asset: str, number: str | None) -> Question:
+    """What is to be tuned; without a name the first parameter of the most severe limit that is compared alone."""
+    worst = max(rule.settings.when, key=lambda when: when.severity)
+    if number is None:
+        number = next((name for name in rule.settings.params if _alone(name, worst.expr)), ON_DELAY)
+    of = [when for when in rule.settings.when if number == ON_DELAY or re.search(rf"\b{number}\b", when.expr)]
+    if number != ON_DELAY and number not in rule.settings.params:
+        known = ", ".join([*rule.settings.params, ON_DELAY])
+        raise PastError(f"rule {rule.id} has no parameter {number}; it has: {known}")
+    level = max(of, key=lambda when: when.severity, default=worst)
+    if number == ON_DELAY:
+        return Question(rule, asset, number, level.severity, level.on_delay.total_seconds())
+    own = overrides(site, asset, rule.id).get(number, rule.settings.params[number])
+    if isinstance(own, str):
+        raise PastError(f"{asset} gives no {number} for rule {rule.id}: name an asset that does, by --asset")
+    return Question(rule, asset, number, level.severity, own)
+
+
+def _alone(name: str, expr: str) -> bool:
+    return re.search(rf"[<>]=? *{name}\b", expr) is not None
+
+
+def tune(
+    site: Site,
+    asked: Question,
+    lessons: Sequence[Lesson],
+    values: Sequence[float],
+    progress: Progress = silent,
+) -> Answer:
+    """Play every value over every lesson; raises StoreError."""
+    if not any(lesson.faults for lesson in lessons):
+        raise PastError(
+            "none of the lessons has a fault: there is nothing to be found, so nothing to tune on"
+        )
+    trials = [_Lesson(site, asked, lesson) for lesson in lessons]
+    chosen = list(values) or trials_range(asked, trials)
+    points = []
+    for i, value in enumerate(chosen):
+        progress(f"{asked.number} = {value:g}", i / len(chosen))
+        points.append(Point(value, _sum(trial.outcome(value) for trial in trials)))
+    present = _sum(trial.outcome(asked.present) for trial in trials)
+    return Answer(asked, tuple(points), knee(points), present, tuple(lesson.name for lesson in lessons))
+
+
+def mind(site: Site, answer: Answer) -> list[str]:
+    """What lint would say of the rule with the proposal and does not say of it as it is."""
+    asked = answer.question
+    if answer.chosen is None:
+        return []
+    known, own = quantities(site, asked.asset), overrides(site, asked.asset, asked.rule.id)
+    before, after = (
+        list(lint.of_binding(bind(rule, asked.asset, spans(site, asked.asset), own), known))
+        for rule in (
+            asked.rule,
+            variant(asked.rule, asked.number, answer.points[answer.chosen].value, asked.severity),
+        )
+    )
+    return [text for text in after if text not in before]
+
+
+class _Lesson:
+    """One lesson with its columns made once, for every value that is tried."""
+
+    def __init__(self, site: Site, asked: Question, lesson: Lesson) -> None:
+        self._asked, self._lesson = asked, lesson
+        self._spans = spans(site, asked.asset)
+        self._own = {
+            name: number
+            for name, number in overrides(site, asked.asset, asked.rule.id).items()
+            if name != asked.number
+        }
+        present = self.bound(asked.present)
+        self._tracks = [lesson.past.track(signal, lesson.start, lesson.end) for signal in present.inputs]
+        for signal, track in zip(present.inputs, self._tracks, strict=True):
+            if not len(track):
+                raise PastError(f"{lesson.name} has no samples of {signal}")
+        self._tables: dict[tuple[object, ...], Table] = {}
+
+    def bound(self, value: float) -> Bound:
+        asked = self._asked
+        return bind(
+            variant(asked.rule, asked.number, value, asked.severity), asked.asset, self._spans, self._own
+        )
+
+    def outcome(self, value: float) -> Outcome:
+        lesson = self._lesson
+        return judge(
+            self._said(self.bound(value)), lesson.faults, lesson.start, lesson.end, self._asked.severity
+        )
+
+    def _said(self, bound: Bound) -> list[Transition]:
+        series = [(track.times, track.values) for track in self._tracks]
+        if by_the_clock(bound):
+            pulse = np.unique(np.concatenate([times // _PULSE for times, _ in series])) * _PULSE
+            return ticked(bound, series, pulse)
+        if bound.windows not in self._tables:
+            self._tables[bound.windows] = rows(bound, series)
+        return replay(bound, *self._tables[bound.windows])[1]
+
+    def looked_at(self) -> tuple[str, NDArray[np.float64], NDArray[np.bool_]] | None:
+        """Operator, values and whether a fault was on, of the comparison that the number limits."""
+        bound = self.bound(self._asked.present)
+        test = next((test for test in bound.program.tests if _limited(test, self._asked.number)), None)
+        if test is None or by_the_clock(bound):
+            return None
+        times, values = rows(bound, [(track.times, track.values) for track in self._tracks])
+        feature = bound.program.features[test.feature]
+        columns = [values[:, i] for i in range(values.shape[1])]
+        x = columns[feature.input] if feature.compute is None else feature.compute(columns)
+        faulty = np.zeros(times.size, np.bool_)
+        for fault in self._lesson.faults:
+            faulty |= (times >= fault.onset) & (times <= fault.lost)
+        return test.operator, x, faulty
+
+
+def _limited(test: Test, number: str) -> bool:
+    return re.search(rf"[<>]=? *{number}$", test.text) is not None
+
+
+def trials_range(asked: Question, trials: Sequence[_Lesson], steps: int = 25) -> list[float]:
+    """From what is usual in health to what the faults reach; else from half to twice the present value."""
+    found = [looked for trial in trials if (looked := trial.looked_at()) is not None]
+    if asked.number == ON_DELAY or not found:
+        low = asked.present / 2 if asked.present else 0.0
+        return spread_values(low, 2 * asked.present or 600.0, steps)
+    x = np.concatenate([values for _, values, _ in found])
+    faulty = np.concatenate([on for _, _, on in found]) & np.isfinite(x)
+    well = np.isfinite(x) & ~faulty
+    if not well.any() or not faulty.any():
+        return spread_values(asked.present / 2, asked.present * 2, steps)
+    above = found[0][0] in {">", ">="}
+    usual = float(np.quantile(x[well], 0.5))
+    reached = float(x[faulty].max() if above else x[faulty].min())
+    return sorted(spread_values(min(usual, reached), max(usual, reached), steps))
+
+
+def _sum(outcomes: Iterator[Outcome]) -> Outcome:
+    total = Outcome()
+    for outcome in outcomes:
+        total += outcome
+    return total
+
+
+# -------------------------------------------------------------------------------------- showing
+
+
+def grid(answer: Answer, language: Language) -> Grid:
+    """The curve as a table; ``<-`` marks the proposal."""
+    _ = speaker(language)
+    heads = [answer.question.number, _("false alarms a day"), _("median delay"), _("found"), _("missed"), ""]
+    lines = [
+        _row(point.value, point.outcome, "<-" if i == answer.chosen else "")
+        for i, point in enumerate(answer.points)
+    ]
+    return Grid(heads, [*lines, _row(answer.question.present, answer.present, _("now"))], frozenset(range(5)))
+
+
+def _row(value: float, outcome: Outcome, remark: str) -> list[object]:
+    rate = "-" if math.isnan(outcome.false_a_day) else f"{outcome.false_a_day:.3g}"
+    return [f"{value:g}", rate, _hours(outcome.delay), len(outcome.delays), outcome.missed, remark]
+
+
+def _hours(ns: float) -> str:
+    if math.isnan(ns):
+        return "-"
+    return f"{ns / _HOUR:.1f} h" if ns >= _HOUR else f"{ns / 60e9:.1f} min"
+
+
+def write(folder: Path, answer: Answer, language: Language) -> Path:
+    """The page with the curve, and ``proposal.toml`` beside it. Raises OSError."""
+    _ = speaker(language)
+    asked = answer.question
+    shown = [
+        (point.outcome.false_a_day, point.outcome.delay / _HOUR, f"{point.value:g}")
+        for point in answer.points
+        if point.outcome.delays and not math.isnan(point.outcome.false_a_day)
+    ]
+    best = f"{answer.points[answer.chosen].value:g}" if answer.chosen is not None else ""
+    chosen = next((i for i, (_x, _y, value) in enumerate(shown) if value == best), None)
+    curve = drawing.curve(shown, chosen, across=_("false alarms a day"), up="h")
+    plots = [(_("Median delay in hours over false alarms a day, for each value; the proposal is red"), curve)]
+    sections = [
+        Section(_("Trade-off"), grid(answer, language), plots if shown else ()),
+        Section(_("Proposal"), text=answer.toml() + "\n" + answer.toml(asked.asset)),
+    ]
+    page = Page(
+        _("Tuning %(number)s of rule %(rule)s", number=asked.number, rule=asked.rule.id),
+        [asked.asset, _("severity %(n)s and above", n=asked.severity), ", ".join(answer.lessons)],
+        [
+            _(
+                "A proposal, not a change: no rule was touched. A value counts with the false alarms of its worse"
+                " neighbour."
+            )
+        ],
+        sections,
+    )
+    written = page.write(folder, language)
+    (folder / "proposal.toml").write_text(answer.toml(), encoding="utf-8")
+    return written
