@@ -82,10 +82,10 @@ def history_in(path: Path, site: Site, model: str, asset: str) -> History:
             raise ModelError(
                 f"{path} lacks {', '.join(missing)}; the columns needed are time, {', '.join(quantities)}"
             )
-        plain = pd.api.types.is_numeric_dtype(frame["time"])
-        stamps = pd.to_datetime(
-            frame["time"], utc=True, **({"unit": "s"} if plain else {"format": "ISO8601"})
-        )
+        if pd.api.types.is_numeric_dtype(frame["time"]):
+            stamps = pd.to_datetime(frame["time"], utc=True, unit="s")
+        else:
+            stamps = pd.to_datetime(frame["time"], utc=True, format="ISO8601")
         frame = frame.assign(time=stamps.astype("datetime64[ns, UTC]").astype("int64"))
         frame = frame.drop_duplicates("time").sort_values("time")
         table = frame[quantities].to_numpy(dtype=float)

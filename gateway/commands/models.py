@@ -269,17 +269,12 @@ def _history(
 
 def _moment(text: str, now: int) -> int:
     """An ISO time, or so long before ``now``, as UTC ns."""
-    from datetime import UTC, datetime
+    from gateway.workbench.recorded import PastError, moment
 
-    from gateway.config import parse_duration
-
-    if (ago := parse_duration(text)) is not None:
-        return now - round(ago.total_seconds() * 1e9)
     try:
-        given = datetime.fromisoformat(text)
-    except ValueError:
-        fail(f'{text!r} is no time: "2026-01-05T06:00" or "30d" would do', 2)
-    return round((given if given.tzinfo else given.replace(tzinfo=UTC)).timestamp() * 1e9)
+        return moment(text, now)
+    except PastError as error:
+        fail(str(error), 2)
 
 
 def _register(place: Site) -> Any:
