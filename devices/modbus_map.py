@@ -1,65 +1,21 @@
-"""A Modbus device's settings: its unit id, its manners, and where each signal stands in its map."""
+"""A Modbus device's settings: its unit id, its manners, and its points, which a profile may give."""
 
 from __future__ import annotations
 
 from datetime import timedelta
 from functools import cache
 from itertools import pairwise
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
+from devices.modbus_point import ModbusPoint
 from devices.plan import MOST_REGISTERS
-from devices.register import BIT_TABLES, Block, Order, Register, Table, Type, orders
-from devices.settings import DeviceSettings, NotNegative, PointName, Positive, Scaled
+from devices.profile import fill_in
+from devices.register import Block, Register
+from devices.settings import DeviceSettings, NotNegative, PointName, Positive
 
 _SECOND = timedelta(seconds=1)
-
-
-class ModbusPoint(Scaled):
-    """Where one signal stands in the device's map, and what its number means."""
-
-    address: int = Field(ge=0, le=65535)
-    table: Table = "holding"
-    type: Type | None = None
-    order: Order = "ABCD"
-    bit: int | None = Field(default=None, ge=0, le=15)
-    period: Positive | None = None
-
-    @model_validator(mode="after")
-    def _fits(self) -> ModbusPoint:
-        if self.table in BIT_TABLES:
-            if self.type not in (None, "bit") or self.bit is not None:
-                raise ValueError(f"a {self.table} is one bit by itself: leave out type and bit")
-            return self
-        if (self.type == "bit") != (self.bit is not None):
-            raise ValueError('type = "bit" and bit = 0..15 belong together (0 is the lowest)')
-        register = self.register()
-        if self.order not in orders(register.type):
-            suits = ", ".join(orders(register.type))
-            raise ValueError(f"order {self.order} does not suit {register.type}; one of {suits} would do")
-        if register.end > 65536:
-            raise ValueError(f"{register.type} at address {self.address} ends beyond 65535")
-        return self
-
-    def register(self) -> Register:
-        """The point as the decoder takes it; equal points share one."""
-        return _register(self)
-
-
-@cache
-def _register(point: ModbusPoint) -> Register:
-    return Register(
-        address=point.address,
-        type=point.type or ("bit" if point.table in BIT_TABLES else "u16"),
-        table=point.table,
-        order=point.order,
-        bit=point.bit or 0,
-        scale=point.scale,
-        offset=point.offset,
-        sentinel=point.sentinel,
-        range=point.range,
-    )
 
 
 @cache
@@ -68,8 +24,15 @@ def _same(point: ModbusPoint) -> ModbusPoint:
 
 
 class ModbusDevice(DeviceSettings):
-    """One unit and the points to read from it."""
+    """One unit and the points to read from it.
 
+    With a ``profile`` a point may be the name of one of its points, or a table with ``point`` and what differs;
+    ``asset`` takes all of them, or those named in ``only``, as signals of that asset.
+    """
+
+    profile: str | None = None
+    asset: str | None = None
+    only: tuple[str, ...] | None = None
     unit_id: int = Field(default=1, ge=0, le=255)
     period: Positive = _SECOND
     timeout: Positive = _SECOND
@@ -77,6 +40,11 @@ class ModbusDevice(DeviceSettings):
     turn_around: NotNegative = timedelta()
     max_registers: int = Field(default=MOST_REGISTERS, ge=1, le=MOST_REGISTERS)
     points: Annotated[dict[PointName, ModbusPoint], Field(min_length=1)]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_profile(cls, data: Any, info: ValidationInfo) -> Any:
+        return fill_in(data, (info.context or {}).get("folder")) if isinstance(data, dict) else data
 
     @field_validator("points", mode="after")
     @classmethod
@@ -101,6 +69,10 @@ class ModbusDevice(DeviceSettings):
     def signals(self) -> tuple[str, ...]:
         """The names of its points."""
         return tuple(self.points)
+
+    def units(self) -> dict[str, str]:
+        """See DeviceSettings."""
+        return {name: point.unit for name, point in self.points.items() if point.unit is not None}
 
     def groups(self) -> dict[timedelta, dict[str, Register]]:
         """Points by the period at which they are read, the fastest first."""

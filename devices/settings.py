@@ -29,6 +29,10 @@ class DeviceSettings(Settings):
         """The names of the signals that it yields, in the order of the file."""
         raise NotImplementedError
 
+    def units(self) -> dict[str, str]:
+        """The engineering units of those signals that a profile states."""
+        return {}
+
 
 def _positive(value: timedelta) -> timedelta:
     if value <= timedelta():

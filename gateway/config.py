@@ -354,7 +354,7 @@ class _Reader:
     def form(self, form: type[F], data: Any, file: str, key: str) -> F | None:
         """``data`` as ``form``, or None with every mistake noted."""
         try:
-            return form.model_validate(data)
+            return form.model_validate(data, context={"folder": self.folder})
         except ValidationError as error:
             for item in error.errors(include_url=False):
                 self.refused(form, item, file, key)
@@ -538,6 +538,12 @@ def _check_points(site: Site, wrong: Wrong) -> None:
                     "one device reads a signal; rename or remove one",
                 )
             reader[signal] = name
+        for signal, unit in device.units().items():
+            meant = site.signal(signal)
+            if meant is not None and meant.unit != unit:
+                key = f'device.{name}.points."{signal}"'
+                would = f'{{ point = "…", scale = …, unit = "{meant.unit}" }} would do'
+                wrong("devices.toml", key, f"{unit} where the signal is in {meant.unit}", would)
 
 
 def _is_pattern(signal: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import struct
 import time
 from collections.abc import Coroutine, Mapping
 from datetime import UTC, datetime
@@ -17,6 +18,8 @@ from simulators import bench as farm
 from simulators import chaos as proxy
 from simulators import faults
 from simulators.faults import SCENARIOS
+from simulators.image import Image
+from simulators.image import serve as serve_registers
 from simulators.machines import machine_of
 from simulators.plant import DEMO_ASSETS
 from simulators.publisher import BrokerError
@@ -171,6 +174,27 @@ def bench(
         fail(f"{ports} ports from {base_port} are too many for {devices} devices or for TCP", 2)
     layout = farm.Layout(devices, registers, base_port, ports, dead, kind)
     _run(farm.serve(layout), fast=True)
+
+
+@app.command()
+def registers(
+    image: Annotated[Path, typer.Argument(metavar="FILE", help="JSON: {unit id: [points]}")],
+    *,
+    tcp: Annotated[int, typer.Option(metavar="PORT", help="Modbus TCP (0: any free port).")] = 0,
+    rtu: Annotated[
+        Path | None, typer.Option(metavar="LINK", help="Modbus RTU too, on a new terminal.")
+    ] = None,
+) -> None:
+    """Serve Modbus devices that hold given numbers.
+
+    FILE says where each number stands: {"1": [{"table": "holding", "address": 0, "type": "f32", "order": "ABCD",
+    "bit": 0, "raw": 21.5}, ...]}. At the end the counts go to standard error.
+    """
+    try:
+        units = {int(unit): Image(points) for unit, points in json.loads(image.read_text()).items()}
+    except (OSError, ValueError, KeyError, AttributeError, struct.error) as error:
+        fail(f"{image}: {error}", 2)
+    _run(serve_registers(units, tcp, rtu))
 
 
 def chance(text: str) -> Any:

@@ -12,7 +12,7 @@ import math
 import struct
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Literal, Protocol, cast
 
 from simulators.stand import Device
 from simulators.terminal import Terminal
@@ -64,6 +64,19 @@ def _encode(point: Point, value: float, order: str) -> bytes:
     return struct.pack(order + "h", raw)
 
 
+class Answering(Protocol):
+    """Devices on one wire that can be asked."""
+
+    @property
+    def units(self) -> Mapping[int, object]:
+        """The devices by their unit ids."""
+        ...
+
+    def answer(self, unit_id: int, request: bytes) -> tuple[float, bytes] | None:
+        """(seconds to wait, answer) to a request's PDU; None is silence."""
+        ...
+
+
 class Station:
     """The units that share one wire."""
 
@@ -101,7 +114,7 @@ def refusal(function: int, code: int) -> bytes:
 class TcpConnection(asyncio.Protocol):
     """One client of a Modbus TCP server."""
 
-    def __init__(self, station: Station, connections: set[asyncio.Transport]) -> None:
+    def __init__(self, station: Answering, connections: set[asyncio.Transport]) -> None:
         self._station = station
         self._connections = connections
         self._buffer = bytearray()
@@ -146,7 +159,7 @@ class TcpConnection(asyncio.Protocol):
             self._transport.write(frame)
 
 
-async def serve_tcp(station: Station, port: int, host: str) -> tuple[int, Callable[[], None]]:
+async def serve_tcp(station: Answering, port: int, host: str) -> tuple[int, Callable[[], None]]:
     """Listen; the port (a free one for 0) and what stops it. OSError when the port is taken."""
     connections: set[asyncio.Transport] = set()
     loop = asyncio.get_running_loop()
@@ -165,7 +178,7 @@ class RtuSlaves:
 
     FUNCTION_LENGTHS = dict.fromkeys((1, 2, 3, 4, 5, 6), 8) | {7: 4, 8: 8, 11: 4, 12: 4, 17: 4, 22: 10}
 
-    def __init__(self, station: Station, terminal: Terminal) -> None:
+    def __init__(self, station: Answering, terminal: Terminal) -> None:
         self._station = station
         self._terminal = terminal
         self._buffer = bytearray()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from gateway.commands import alarms, devices, gateway, ledger, models, orders, rules
+from gateway.commands import alarms, devices, gateway, ledger, models, orders, profiles, rules
 
 app = typer.Typer(
     name="watchkeeper",
@@ -17,4 +17,5 @@ for part in (gateway, devices, orders, ledger):
     app.add_typer(part.app)
 app.add_typer(alarms.app, name="alarms")
 app.add_typer(models.app, name="models")
+app.add_typer(profiles.app, name="profiles")
 app.add_typer(rules.app, name="rules")
