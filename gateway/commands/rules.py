@@ -191,9 +191,36 @@ def tune(
         typer.echo(f"mind: {text}")
 
 
+@app.command()
+def diff(
+    folder: SiteFolder,
+    *,
+    against: Annotated[
+        Path | None,
+        typer.Option(metavar="RULES", help="another rules.toml or site folder; else the rules in shadow"),
+    ] = None,
+    start: From = "",
+    end: To = "",
+    csv: CsvFiles = None,
+    asset: OfAsset = None,
+) -> None:
+    """Which work orders differ between the live rules and those in shadow, or another rules.toml. Exit 1 if any."""
+    from gateway.workbench import difference, stretch, terminal
+
+    site = read_site(folder)
+    with _one_line(2), terminal.progress() as progress:
+        others = difference.read_rules(against) if against else None
+        played = stretch.open_stretch(site, csv or [], asset, start, end)
+        found, same = difference.compare(site, played, others, progress)
+    terminal.table(difference.grid(found, against.name if against else "shadow"), "no work order differs")
+    typer.echo(f"{len(found)} differ, {same} alike", err=True)
+    if found:
+        raise typer.Exit(1)
+
+
 @contextmanager
-def _one_line() -> Iterator[None]:
-    """What a user can mend ends in one line and exit 1."""
+def _one_line(code: int = 1) -> Iterator[None]:
+    """What a user can mend ends in one line and exit ``code``."""
     from gateway.store import StoreError
     from gateway.workbench.recorded import PastError
     from rules import RuleError
@@ -201,9 +228,9 @@ def _one_line() -> Iterator[None]:
     try:
         yield
     except (PastError, RuleError, StoreError) as error:
-        fail(str(error), 1)
+        fail(str(error), code)
     except OSError as error:
-        fail(f"{error.filename} cannot be written: {error.strerror}", 1)
+        fail(f"{error.filename} cannot be written: {error.strerror}", code)
 
 
 def _write(path: Path, text: str) -> None:

@@ -203,3 +203,51 @@ def test_what_cannot_be_tuned_is_one_line(words: list[str], code: int, wanted: s
     found = watchkeeper("tune", DEMO, *words)
     assert (found.exit_code, found.stderr.count("\n")) == (code, 1), found.output
     assert wanted in found.stderr
+
+
+# -------------------------------------------------------------------------------------- diff
+
+SHADOW = """
+[rule.vibration-2]
+title_zh = "振动过大"
+title_en = "Vibration high"
+mode = "shadow"
+failure_mode = "VIB"
+scope = { class = "pump" }
+signal = "vib_rms"
+above = 2.8
+severity = 3
+on_delay = "1m"
+"""
+
+
+def test_diff_says_how_much_earlier_the_shadow_would_have_opened(site: Path, wear: Path) -> None:
+    with (site / "rules.toml").open("a") as rules:
+        rules.write(SHADOW)
+    found = watchkeeper("diff", site, "--csv", wear)
+    assert found.exit_code == 1, found.output
+    assert re.search(r"pump-1 +VIB .* vibration .* vibration-2 +shadow \d\.\d h earlier", found.stdout)
+    assert "1 differ, 0 alike" in found.stderr
+
+
+def test_diff_against_another_rules_file(site: Path, wear: Path, tmp_path: Path) -> None:
+    same = watchkeeper("diff", site, "--csv", wear, "--against", site)
+    assert (same.exit_code, same.stdout.strip()) == (0, "no work order differs")
+    other = tmp_path / "draft.toml"
+    other.write_text(
+        (site / "rules.toml").read_text().replace("warn = 3.5, high = 4.5", "warn = 30, high = 45")
+    )
+    found = watchkeeper("diff", site, "--csv", wear, "--against", other)
+    assert found.exit_code == 1
+    assert re.search(r"pump-1 +VIB .* no order +only live", found.stdout)
+
+
+def test_diff_with_nothing_to_compare_is_one_line(wear: Path, tmp_path: Path) -> None:
+    nothing = watchkeeper("diff", DEMO, "--csv", wear)
+    assert (nothing.exit_code, nothing.stderr.count("\n")) == (2, 1)
+    assert "--against" in nothing.stderr
+    bad = tmp_path / "bad.toml"
+    bad.write_text('[rule.x]\nfailure_mode = "VIP"\nscope = { class = "pump" }\nsignal = "v"\nabove = 1\n')
+    wrong = watchkeeper("diff", DEMO, "--csv", wear, "--against", bad)
+    assert (wrong.exit_code, wrong.stderr.count("\n")) == (2, 1)
+    assert '"VIP" is no failure mode' in wrong.stderr
