@@ -4,7 +4,22 @@ from __future__ import annotations
 
 import typer
 
-from gateway.commands import alarms, devices, gateway, ledger, models, orders, profiles, rules
+from gateway.commands import (
+    alarms,
+    devices,
+    exchange,
+    figures,
+    gateway,
+    kb,
+    ledger,
+    models,
+    orders,
+    people,
+    plans,
+    probe,
+    profiles,
+    rules,
+)
 
 app = typer.Typer(
     name="watchkeeper",
@@ -13,9 +28,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-for part in (gateway, devices, orders, ledger):
+for part in (gateway, devices, orders, ledger, probe, people, exchange, figures):
     app.add_typer(part.app)
 app.add_typer(alarms.app, name="alarms")
 app.add_typer(models.app, name="models")
 app.add_typer(profiles.app, name="profiles")
 app.add_typer(rules.app, name="rules")
+app.add_typer(kb.app, name="kb")
+app.add_typer(plans.app, name="plans")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -72,8 +73,9 @@ def open_desk(site: Site) -> Desk:
     from ticketing import Desk, TicketingError
 
     try:
+        site.state.mkdir(mode=0o700, parents=True, exist_ok=True)
         return Desk.open(site.core, site=site.site.id)
-    except TicketingError as error:
+    except (TicketingError, OSError) as error:
         fail(str(error), EX_IOERR)
 
 
@@ -119,3 +121,11 @@ def refusals() -> Iterator[None]:
 def now_ms() -> int:
     """The clock, as the ticket core counts."""
     return time.time_ns() // 1_000_000
+
+
+def moment(text: str) -> int:
+    """A local date or time, as the ticket core counts."""
+    try:
+        return round(datetime.fromisoformat(text).astimezone().timestamp() * 1000)
+    except ValueError:
+        fail(f"{text!r} is no time; 2026-03-01 or 2026-03-01T08:30 would do", 2)
