@@ -11,7 +11,7 @@ import contextlib
 import json
 import os
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +73,20 @@ class ControlServer:
 async def _send(writer: asyncio.StreamWriter, item: Any) -> None:
     writer.write(json.dumps(item, separators=(",", ":"), ensure_ascii=False).encode() + b"\n")
     await writer.drain()
+
+
+def stream(path: Path, request: Request, seconds: float = 60.0) -> Iterator[dict[str, Any]]:
+    """What a stream answers, up to the item that says ``done`` or ``error``; OSError when no daemon answers."""
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.settimeout(seconds)
+        sock.connect(str(path))
+        sock.sendall(json.dumps(request).encode() + b"\n")
+        with sock.makefile("rb") as file:
+            for line in file:
+                item = json.loads(line)
+                yield item
+                if item.keys() & {"done", "error"}:
+                    return
 
 
 def ask(path: Path, request: Request, seconds: float = 5.0) -> Any:

@@ -79,7 +79,9 @@ def _reasons(counts: Mapping[str, int]) -> str:
 
 def _watched(gateway: Mapping[str, int]) -> str:
     rest = {what: n for what, n in gateway.items() if what != "seconds"}
-    return f"watched for {gateway.get('seconds', 0) / 3600:.1f} h; samples {_reasons(rest)}"
+    seconds = gateway.get("seconds", 0)
+    watched = f"{seconds / 3600:.1f} h" if seconds >= 3600 else f"{seconds / 60:.0f} min"
+    return f"watched for {watched}; samples {_reasons(rest)}"
 
 
 def _clock(ns: int) -> str:

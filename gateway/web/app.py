@@ -25,6 +25,7 @@ from gateway.web import (
     orders,
     plant,
     preferences,
+    probe,
     refusals,
     signin,
 )
@@ -55,6 +56,7 @@ def create_app(
         app.include_router(api.router)
     for part in (plant, health, ledger):
         app.include_router(part.router, dependencies=[may("plant.read")])
+    app.include_router(probe.router, dependencies=[may("rule.write")])
     for open_to_all in (account, signin, preferences):  # they look for themselves
         app.include_router(open_to_all.router)
 

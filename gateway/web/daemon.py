@@ -37,6 +37,18 @@ class Daemon:
         except (OSError, TimeoutError, ValueError) as error:
             raise DaemonAwayError(f"no answer on {self.path}: {error}") from error
 
+    async def stream(self, op: str, **arguments: Any) -> AsyncIterator[dict[str, Any]]:
+        """What a stream answers, up to the item that says ``done`` or ``error``; raises DaemonAwayError."""
+        try:
+            async with self._asking(op, arguments) as reader:
+                while True:
+                    item = _decode(await reader.readline())
+                    yield item
+                    if item.keys() & {"done", "error"}:
+                        return
+        except (OSError, ValueError) as error:
+            raise DaemonAwayError(f"no answer on {self.path}: {error}") from error
+
     async def watch(self) -> AsyncIterator[Any]:
         """What changed, about each second, until the daemon goes away (DaemonAwayError)."""
         try:
