@@ -77,7 +77,7 @@ class Dispatch:
         """Tell the ticket core."""
         at = happened.time // _MS
         if evidence is not None:
-            orders = tx.orders(asset=happened.asset, limit=3)
+            orders = tx.asset_history(happened.asset, limit=3)
             evidence["earlier_orders"] = [
                 {
                     "number": order.number,

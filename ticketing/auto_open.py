@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from sqlalchemy import and_, case, func, or_, select, update
+from sqlalchemy import bindparam, case, func, or_, select, update
 
 from ticketing import timers
 from ticketing.attaching import attach, priority_of, recur
@@ -17,17 +17,57 @@ from ticketing.opening import open_for_fault, open_row
 from ticketing.records import ENGINE, OPEN_STATES, Alarm, Decision, Order, State
 from ticketing.tables import alarm as alarms
 from ticketing.tables import asset as assets
-from ticketing.tables import mute, work_order
+from ticketing.tables import mute, same, work_order
 from ticketing.writing import Writing
 
 STILL_TO_DO = [state for state in OPEN_STATES if state is not State.RESOLVED]
+
+# Built once: composing a statement costs SQLAlchemy more than running it.
+DECIDED = update(alarms).where(same(alarms, "episode"))
+MUTED = (
+    update(mute)
+    .where(
+        same(mute, "fault_key", "rule_id", "rule_hash"),
+        mute.c.severity >= bindparam("severity_"),
+        mute.c.until > bindparam("at"),
+    )
+    .values(count=mute.c.count + 1)
+    .returning(mute.c.number)
+)
+NEW_FAULTS = (
+    select(func.count())
+    .select_from(alarms)
+    .where(
+        same(alarms),
+        alarms.c.decision.in_(["opened", "flood"]),
+        alarms.c.decided_at > bindparam("after"),
+        alarms.c.decided_at <= bindparam("at"),
+    )
+)
+_own = work_order.c.asset == bindparam("of_asset")
+_parent = work_order.c.asset == bindparam("of_parent")  # nothing where there is no parent
+RELATED = (
+    select(work_order.c.number)
+    .where(
+        same(work_order),
+        work_order.c.origin == "alarm",
+        work_order.c.state.in_(STILL_TO_DO),
+        work_order.c.opened_at >= bindparam("after"),
+        work_order.c.opened_at <= bindparam("at"),
+        or_(_own, _parent, work_order.c.asset.in_(select(assets.c.code).where(same(assets, "parent")))),
+    )
+    .order_by(
+        case((_own, 0), (_parent, 1), else_=2), work_order.c.opened_at.desc(), work_order.c.number.desc()
+    )
+    .limit(1)
+)
 
 
 def decide(tx: Writing, alarm: Alarm, at: int) -> Decision:
     """Ask the seven questions at time ``at`` and write the answer down beside the alarm."""
     decision = next(answer for question in QUESTIONS if (answer := question(tx, alarm, at)) is not None)
     written = {"decision": decision.kind, "why": decision.why, "decided_at": at}
-    tx.connection.execute(update(alarms).where(tx.here(alarms, episode=alarm.episode)).values(**written))
+    tx.connection.execute(DECIDED, {**tx.of(episode=alarm.episode), **written})
     tx.decisions.append(decision)
     return decision
 
@@ -57,11 +97,9 @@ def already_open(tx: Writing, alarm: Alarm, at: int) -> Decision | None:
 
 def muted(tx: Writing, alarm: Alarm, at: int) -> Decision | None:
     """3. Called a false alarm before, and neither severity nor rule version changed: counted."""
-    here = tx.here(mute, fault_key=alarm.fault_key, rule_id=alarm.rule_id, rule_hash=alarm.rule_hash)
-    holds = and_(here, mute.c.severity >= alarm.severity, mute.c.until > at)
-    counted = update(mute).where(holds).values(count=mute.c.count + 1).returning(mute.c.number)
-    found = tx.connection.execute(counted).one_or_none()
-    return None if found is None else Decision("muted", None, f"called a false alarm on {found.number}")
+    key = tx.of(fault_key=alarm.fault_key, rule_id=alarm.rule_id, rule_hash=alarm.rule_hash)
+    number = tx.connection.scalar(MUTED, {**key, "severity_": alarm.severity, "at": at})
+    return None if number is None else Decision("muted", None, f"called a false alarm on {number}")
 
 
 def not_yet(tx: Writing, alarm: Alarm, at: int) -> Decision | None:
@@ -90,16 +128,7 @@ def correlated(tx: Writing, alarm: Alarm, at: int) -> Decision | None:
 
 def flooding(tx: Writing, alarm: Alarm, at: int) -> Decision | None:
     """6. A flood of new faults goes to one order of the site, until fewer come."""
-    count = tx.connection.scalar(
-        select(func.count())
-        .select_from(alarms)
-        .where(
-            tx.here(alarms),
-            alarms.c.decision.in_(["opened", "flood"]),
-            alarms.c.decided_at > at - tx.policy.flood_window,
-            alarms.c.decided_at <= at,
-        )
-    )
+    count = tx.connection.scalar(NEW_FAULTS, {**tx.of(), "after": at - tx.policy.flood_window, "at": at})
     tx.flooding = (count or 0) >= (tx.policy.flood_end if tx.flooding else tx.policy.flood_start)
     if not tx.flooding:
         return None
@@ -153,22 +182,9 @@ def _occurrences(tx: Writing, alarm: Alarm, at: int) -> int:
 
 def _related_order(tx: Writing, alarm: Alarm, at: int) -> Order | None:
     here = tx.asset(alarm.asset)
-    siblings = select(assets.c.code).where(tx.here(assets, parent=here.parent))
-    related = [work_order.c.asset == here.code]
-    if here.parent is not None:
-        related += [work_order.c.asset == here.parent, work_order.c.asset.in_(siblings)]
-    nearest = case((work_order.c.asset == here.code, 0), (work_order.c.asset == here.parent, 1), else_=2)
+    after = alarm.raised_at - tx.policy.correlation_window
     number = tx.connection.scalar(
-        select(work_order.c.number)
-        .where(
-            tx.here(work_order, origin="alarm"),
-            work_order.c.state.in_(STILL_TO_DO),
-            work_order.c.opened_at >= alarm.raised_at - tx.policy.correlation_window,
-            work_order.c.opened_at <= at,
-            or_(*related),
-        )
-        .order_by(nearest, work_order.c.opened_at.desc(), work_order.c.number.desc())
-        .limit(1)
+        RELATED, {**tx.of(asset=here.code, parent=here.parent), "after": after, "at": at}
     )
     return None if number is None else tx.order(number)
 

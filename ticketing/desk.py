@@ -54,8 +54,10 @@ from ticketing.records import (
     Suggestion,
 )
 from ticketing.tables import asset as assets
-from ticketing.tables import engine_state, policy_version, site
+from ticketing.tables import engine_state, policy_version, same, site
 from ticketing.writing import Writing
+
+KEEP = update(engine_state).where(same(engine_state, "name"))
 
 
 class Desk:
@@ -216,8 +218,8 @@ class Tx(Writing, View):
 
     def save_state(self, name: str, cursor: int, blob: bytes) -> None:
         """Keep the judge's log position and state, in the transaction of the alarms it produced."""
-        change = update(engine_state).where(self.here(engine_state, name=name))
-        if self.connection.execute(change.values(cursor=cursor, blob=blob)).rowcount == 0:
+        kept = {**self.of(name=name), "cursor": cursor, "blob": blob}
+        if self.connection.execute(KEEP, kept).rowcount == 0:
             self.add(engine_state, name=name, cursor=cursor, blob=blob)
 
     def alarm_raised(self, alarm: RaisedAlarm) -> Decision:

@@ -5,7 +5,7 @@ Everything may be said twice (a replay after kill −9): the second time changes
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 
 from sqlalchemy import select, update
 
@@ -18,21 +18,22 @@ from ticketing.records import ENGINE, MINUTE, Decision, OrderPolicy, RaisedAlarm
 from ticketing.repair import watch_the_repair
 from ticketing.suppression import inhibition_began, inhibition_ended, is_inhibited, is_shelved
 from ticketing.tables import alarm as alarms
-from ticketing.tables import evidence, rule_version
+from ticketing.tables import evidence, rule_version, same
 from ticketing.writing import Writing
 
 MIN_ACTIVE = {2: 10 * MINUTE, 3: MINUTE, 4: 0}  # where the rule says nothing; severity 1 opens no order
 EVIDENCE_LIMIT = 64 * 1024  # bytes
+KEPT = [field.name for field in fields(RaisedAlarm) if field.name in alarms.c]
+DECISION = select(alarms.c.decision).where(same(alarms, "episode"))
+CLEARED = update(alarms).where(same(alarms, "episode"), alarms.c.cleared_at.is_(None))
 
 
 def raised(tx: Writing, given: RaisedAlarm) -> Decision:
     """A new episode: keep it with its evidence, and decide."""
-    known = tx.connection.execute(
-        select(alarms.c.decision).where(tx.here(alarms, episode=given.episode))
-    ).one_or_none()
+    known = tx.connection.scalar(DECISION, tx.of(episode=given.episode))
     if known is not None:
         numbers = [order.number for order in tx.orders_of_alarm(given.episode)]
-        return Decision("known", next(iter(numbers), None), f"this episode is already {known.decision}")
+        return Decision("known", next(iter(numbers), None), f"this episode is already {known}")
     if given.suppression == "none":
         given = replace(given, suppression=_suppression(tx, given))
     _keep(tx, given)
@@ -73,8 +74,7 @@ def severity_raised(tx: Writing, episode: str, severity: int, at: int, body: obj
 
 def cleared(tx: Writing, episode: str, at: int) -> None:
     """Back to normal. It closes nothing, but lets the clocks of self-clearing and verifying run."""
-    here = tx.here(alarms, episode=episode, cleared_at=None)
-    if tx.connection.execute(update(alarms).where(here).values(cleared_at=at)).rowcount == 0:
+    if tx.connection.execute(CLEARED, {**tx.of(episode=episode), "cleared_at": at}).rowcount == 0:
         return
     timers.stop(tx, "min_active", episode)
     alarm = tx.alarm(episode)
@@ -95,7 +95,7 @@ def _keep(tx: Writing, given: RaisedAlarm) -> None:
     version = {"rule_id": given.rule_id, "sha256": given.rule_hash}
     tx.add_once(rule_version, **version, body=given.rule_body, first_seen_at=given.at)
     key = fault_key(tx.site, given.asset, given.failure_mode, given.rule_id, given.policy.key)
-    row = {name: value for name, value in asdict(given).items() if name in alarms.c}
+    row = {name: getattr(given, name) for name in KEPT}
     tx.add(
         alarms,
         fault_key=key,
@@ -104,7 +104,11 @@ def _keep(tx: Writing, given: RaisedAlarm) -> None:
         why="",
         decided_at=given.at,
         ready_at=_ready(given.policy, given.severity, given.at),
-        **{**row, "policy": events.canonical(row["policy"]), "above": events.canonical(list(given.above))},
+        **{
+            **row,
+            "policy": events.canonical(asdict(given.policy)),
+            "above": events.canonical(list(given.above)),
+        },
     )
     _keep_evidence(tx, given.episode, given.severity, given.at, given.evidence)
 

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from sqlalchemy import func, select, update
+from sqlalchemy import bindparam, func, select, update
 
 from ticketing.permissions import require
 from ticketing.reading import Reading
 from ticketing.records import ENGINE, MINUTE, Actor, Alarm, AlarmEvent
 from ticketing.tables import alarm as alarms
-from ticketing.tables import alarm_event
+from ticketing.tables import alarm_event, same
 from ticketing.writing import Writing
 
 CHATTER = 3  # so many times active of one rule on one asset …
 CHATTER_WITHIN = MINUTE  # … within this
-_BECAME_ACTIVE = ("raised", "reactivated")
+_LATELY = (
+    same(alarm_event, "asset", "rule_id"),
+    alarm_event.c.at > bindparam("after"),
+    alarm_event.c.at <= bindparam("until"),
+)
+TIMES_ACTIVE = select(func.count()).where(*_LATELY, alarm_event.c.kind.in_(["raised", "reactivated"]))
+NOTED = select(func.count()).where(*_LATELY, alarm_event.c.kind == "chatters")
 
 
 def note(
@@ -35,13 +41,10 @@ def note(
 def became_active(tx: Writing, alarm: Alarm, at: int, kind: str) -> None:
     """Note that the alarm was ``raised`` or ``reactivated``, and whether its rule chatters on this asset."""
     note(tx, alarm.asset, alarm.rule_id, alarm.episode, at=at, kind=kind)
-    here = tx.here(alarm_event, asset=alarm.asset, rule_id=alarm.rule_id)
-    lately = here & (alarm_event.c.at > at - CHATTER_WITHIN) & (alarm_event.c.at <= at)
-    times = select(func.count()).where(lately, alarm_event.c.kind.in_(_BECAME_ACTIVE))
-    if (tx.connection.scalar(times) or 0) < CHATTER:
-        return
-    noted = select(alarm_event.c.at).where(lately, alarm_event.c.kind == "chatters")
-    if tx.connection.scalar(noted.limit(1)) is None:
+    lately = {**tx.of(asset=alarm.asset, rule_id=alarm.rule_id), "after": at - CHATTER_WITHIN, "until": at}
+    if (tx.connection.scalar(TIMES_ACTIVE, lately) or 0) >= CHATTER and not tx.connection.scalar(
+        NOTED, lately
+    ):
         note(tx, alarm.asset, alarm.rule_id, alarm.episode, at=at, kind="chatters")
 
 

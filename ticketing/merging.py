@@ -9,10 +9,22 @@ from sqlalchemy import delete, select
 from ticketing.errors import FieldError, MoveRefusedError
 from ticketing.moves import Asked
 from ticketing.records import Order, State
-from ticketing.tables import wo_alarm, wo_link, work_order
+from ticketing.tables import NEWEST_CLOSED, same, wo_alarm, wo_link, work_order
 from ticketing.writing import Writing
 
 MERGED = "merged_into"
+TAKEN_IN = (
+    select(wo_link.c.other)
+    .join(work_order, (work_order.c.site == wo_link.c.site) & (work_order.c.number == wo_link.c.number))
+    .where(
+        same(work_order, "fault_key"),
+        work_order.c.state == State.CANCELLED,
+        work_order.c.outcome == "merged",
+        wo_link.c.kind == MERGED,
+    )
+    .order_by(*NEWEST_CLOSED)
+    .limit(1)
+)
 
 
 def earliest_clocks(tx: Writing, order: Order, asked: Asked) -> dict[str, Any]:
@@ -70,16 +82,7 @@ def give_back(tx: Writing, order: Order, asked: Asked) -> None:
 
 def survivor_of(tx: Writing, fault_key: str) -> Order | None:
     """The open order that took in the last order of this fault, if it was merged."""
-    number = tx.connection.scalar(
-        select(wo_link.c.other)
-        .join(work_order, (work_order.c.site == wo_link.c.site) & (work_order.c.number == wo_link.c.number))
-        .where(
-            tx.here(work_order, fault_key=fault_key, state=State.CANCELLED, outcome="merged"),
-            wo_link.c.kind == MERGED,
-        )
-        .order_by(work_order.c.closed_at.desc(), work_order.c.number.desc())
-        .limit(1)
-    )
+    number = tx.connection.scalar(TAKEN_IN, tx.of(fault_key=fault_key))
     survivor = tx.order(number) if number else None
     return survivor if survivor and survivor.open else None
 

@@ -11,8 +11,20 @@ from ticketing import sla, tasks
 from ticketing.knowledge import suggest
 from ticketing.reading import decoded
 from ticketing.records import Actor, Order, State, Template
-from ticketing.tables import number_series, work_order
+from ticketing.tables import NEWEST_CLOSED, number_series, same, work_order
 from ticketing.writing import Writing
+
+STEP = (
+    update(number_series)
+    .where(same(number_series, "year"))
+    .values(last=number_series.c.last + 1)
+    .returning(number_series.c.last)
+)
+CLOSED_BEFORE = (
+    select(work_order.c.number, work_order.c.closed_at)
+    .where(same(work_order, "fault_key"), work_order.c.state == State.CLOSED)
+    .order_by(*NEWEST_CLOSED)
+)
 
 
 def open_row(tx: Writing, *, at: int, actor: Actor, source: str, **columns: Any) -> Order:
@@ -52,10 +64,7 @@ def open_row(tx: Writing, *, at: int, actor: Actor, source: str, **columns: Any)
 def next_number(tx: Writing, at: int) -> str:
     """The next number of the site and the year of ``at`` (UTC)."""
     year = datetime.fromtimestamp(at / 1000, UTC).year
-    step = (
-        update(number_series).where(tx.here(number_series, year=year)).values(last=number_series.c.last + 1)
-    )
-    last = tx.connection.scalar(step.returning(number_series.c.last))
+    last = tx.connection.scalar(STEP, tx.of(year=year))
     if last is None:
         last = 1
         tx.add(number_series, year=year, last=last)
@@ -86,11 +95,7 @@ def open_for_fault(
 
 def _earlier(tx: Writing, key: str, at: int) -> tuple[str | None, int]:
     """The last closed order of this fault, and how many were closed within the repeat window."""
-    closed = tx.connection.execute(
-        select(work_order.c.number, work_order.c.closed_at)
-        .where(tx.here(work_order, fault_key=key, state=State.CLOSED))
-        .order_by(work_order.c.closed_at.desc(), work_order.c.number.desc())
-    ).all()
+    closed = tx.connection.execute(CLOSED_BEFORE, tx.of(fault_key=key)).all()
     recent = [row for row in closed if row.closed_at > at - tx.policy.repeat_window]
     return (closed[0].number if closed else None), len(recent)
 

@@ -44,12 +44,14 @@ from ticketing.records import (
 )
 from ticketing.tables import (
     IS_OPEN,
+    NEWEST,
     alarm,
     approval,
     asset,
     engine_state,
     evidence,
     policy_version,
+    same,
     wo_alarm,
     wo_cost,
     wo_event,
@@ -92,6 +94,10 @@ def _beside(
 # Built once: composing a statement costs SQLAlchemy more than running it.
 ORDERS = _order_select()
 ORDER = ORDERS.where(work_order.c.site == bindparam("site"), work_order.c.number == bindparam("number"))
+OF_ALARM = ORDERS.where(
+    same(work_order), work_order.c.number.in_(select(wo_alarm.c.number).where(same(wo_alarm, "episode")))
+).order_by(*NEWEST)
+OF_ASSET = ORDERS.where(same(work_order, "asset")).order_by(*NEWEST).limit(bindparam("limit"))
 OPEN_ORDER = ORDERS.where(work_order.c.fault_key == bindparam("fault_key"), IS_OPEN)
 ALARMS = select(*[alarm.c[name] for name in Alarm.__dataclass_fields__])
 ALARM = ALARMS.where(alarm.c.site == bindparam("site"), alarm.c.episode == bindparam("episode"))
@@ -264,9 +270,7 @@ class Reading:
 
     def orders_of_alarm(self, episode: str) -> list[Order]:
         """The orders that hold this alarm, the newest first; hardly ever more than one."""
-        holding = select(wo_alarm.c.number).where(self.here(wo_alarm, episode=episode))
-        query = ORDERS.where(work_order.c.site == self.site, work_order.c.number.in_(holding))
-        return self._orders(query.order_by(work_order.c.opened_at.desc(), work_order.c.number.desc()))
+        return self._orders(OF_ALARM, self.of(episode=episode))
 
     # Assets
 
@@ -286,9 +290,7 @@ class Reading:
 
     def asset_history(self, code: str, *, limit: int = 100) -> list[Order]:
         """The asset's service history: its orders, the newest first."""
-        query = ORDERS.where(self.here(work_order, asset=code))
-        order_by = (work_order.c.opened_at.desc(), work_order.c.number.desc())
-        return self._orders(query.order_by(*order_by).limit(limit))
+        return self._orders(OF_ASSET, {**self.of(asset=code), "limit": limit})
 
     # The engine's own memory, and the whole
 
@@ -335,6 +337,10 @@ class Reading:
         """The rows of this site that have these values."""
         return and_(table.c.site == self.site, *(table.c[name] == value for name, value in key.items()))
 
+    def of(self, **key: Any) -> dict[str, Any]:
+        """The same for a statement that was built once with ``same``."""
+        return {"of_site": self.site, **{f"of_{name}": value for name, value in key.items()}}
+
     # How rows become values
 
     def _filter(self, wanted: Wanted) -> ColumnElement[bool]:
@@ -352,8 +358,8 @@ class Reading:
             found.append(_late(at))
         return and_(*found)
 
-    def _orders(self, query: Select[Any]) -> list[Order]:
-        return [_order(row) for row in self.connection.execute(query).mappings()]
+    def _orders(self, query: Select[Any], given: Mapping[str, Any] | None = None) -> list[Order]:
+        return [_order(row) for row in self.connection.execute(query, given).mappings()]
 
     def _alarms(self, query: Select[Any]) -> list[Alarm]:
         return [_alarm(row) for row in self.connection.execute(query).mappings()]

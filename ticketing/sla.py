@@ -12,10 +12,11 @@ from ticketing import timers
 from ticketing.calendar import add, between
 from ticketing.policy import Policy, Step
 from ticketing.records import Order, State
-from ticketing.tables import escalation
+from ticketing.tables import escalation, same
 from ticketing.writing import Writing
 
 TIMER_KIND = "escalate"
+TAKEN = select(escalation.c.step).where(same(escalation, "number"))
 
 
 def hastened(policy: Policy, order: Order, priority: int, at: int) -> dict[str, int | None]:
@@ -78,8 +79,7 @@ def steps_due(tx: Writing, order: Order, at: int) -> list[Step]:
 
 def steps_left(tx: Writing, order: Order) -> list[Step]:
     """The steps that the order has not taken yet."""
-    taken = select(escalation.c.step).where(tx.here(escalation, number=order.number))
-    names = set(tx.connection.scalars(taken))
+    names = set(tx.connection.scalars(TAKEN, tx.of(number=order.number)))
     return [step for step in tx.policy_of(order).steps if step.name not in names]
 
 

@@ -7,24 +7,32 @@ of, and the devices that read what it looks at. A device that does not answer is
 
 from __future__ import annotations
 
-from sqlalchemy import ColumnElement, select, update
+from sqlalchemy import ColumnElement, bindparam, select, update
 
 from ticketing import timers
 from ticketing.auto_open import decide
 from ticketing.reading import Reading
 from ticketing.records import Alarm, State
 from ticketing.tables import alarm as alarms
-from ticketing.tables import shelf
+from ticketing.tables import same, shelf
 from ticketing.writing import Writing
 
 ANY_RULE = ""
+SHELVED = (
+    select(shelf.c.asset)
+    .where(
+        same(shelf, "asset"),
+        shelf.c.rule_id.in_([ANY_RULE, bindparam("rule_id")]),
+        shelf.c.until > bindparam("at"),
+    )
+    .limit(1)
+)
 
 
 def is_shelved(read: Reading, asset: str, rule_id: str, at: int) -> bool:
     """Whether an alarm of this rule on this asset is muted at that time."""
-    matching = shelf.c.rule_id.in_([ANY_RULE, rule_id])
-    query = select(shelf.c.asset).where(read.here(shelf, asset=asset), matching, shelf.c.until > at)
-    return read.connection.scalar(query.limit(1)) is not None
+    key = {**read.of(asset=asset), "rule_id": rule_id, "at": at}
+    return read.connection.scalar(SHELVED, key) is not None
 
 
 def is_inhibited(read: Reading, above: tuple[str, ...]) -> bool:

@@ -11,6 +11,7 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
+    ColumnElement,
     Float,
     ForeignKeyConstraint,
     Index,
@@ -21,6 +22,8 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    and_,
+    bindparam,
     false,
     text,
 )
@@ -650,3 +653,13 @@ timer = Table(
     Column("asset", String),
     Index("timer_by_due", "site", "due_at"),
 )
+
+
+def same(table: Table, *names: str) -> ColumnElement[bool]:
+    """The rows of one site that have these values, for a statement built once; ``Reading.of`` gives the values."""
+    return and_(*(table.c[name] == bindparam(f"of_{name}") for name in ("site", *names)))
+
+
+# Built once, like every statement of the way from alarm to order: composing one costs SQLAlchemy more than running it.
+NEWEST = (work_order.c.opened_at.desc(), work_order.c.number.desc())
+NEWEST_CLOSED = (work_order.c.closed_at.desc(), work_order.c.number.desc())

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from sqlalchemy import bindparam, delete, null, select, update
 
 from ticketing.tables import asset as assets
-from ticketing.tables import run_log, timer
+from ticketing.tables import run_log, same, timer
 from ticketing.writing import Writing
 
 
@@ -22,9 +22,10 @@ class Due(NamedTuple):
     subject: str
 
 
+STOP = delete(timer).where(same(timer, "kind", "subject"))
 NEXT_DUE = (
     select(timer.c.due_at, timer.c.kind, timer.c.subject)
-    .where(timer.c.site == bindparam("site"), timer.c.due_at <= bindparam("now"))
+    .where(same(timer), timer.c.due_at <= bindparam("now"))
     .order_by(timer.c.due_at, timer.c.kind, timer.c.subject)
     .limit(1)
 )
@@ -40,12 +41,12 @@ def start(tx: Writing, kind: str, subject: str, *, at: int, ms: int, asset: str 
 
 def stop(tx: Writing, kind: str, subject: str) -> None:
     """Forget a timer, if there is one."""
-    tx.connection.execute(delete(timer).where(tx.here(timer, kind=kind, subject=subject)))
+    tx.connection.execute(STOP, tx.of(kind=kind, subject=subject))
 
 
 def pop_due(tx: Writing, now: int) -> Due | None:
     """The next timer that fell due by ``now``, taken away; the earliest first."""
-    row = tx.connection.execute(NEXT_DUE, {"site": tx.site, "now": now}).one_or_none()
+    row = tx.connection.execute(NEXT_DUE, {**tx.of(), "now": now}).one_or_none()
     if row is None:
         return None
     stop(tx, row.kind, row.subject)

@@ -7,16 +7,35 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Table, insert, select, update
+from sqlalchemy import Connection, Insert, Table, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from ticketing import events
 from ticketing.policy import PolicyVersion
 from ticketing.reading import Reading, decoded
 from ticketing.records import Actor, Decision, Order
-from ticketing.tables import site, wo_event, wo_link, work_order
+from ticketing.tables import same, site, wo_event, wo_link, work_order
+
+HEAD = select(site.c.head_seq, site.c.head_hash, site.c.flooding).where(same(site)).with_for_update()
+END = update(site).where(same(site))
+CHANGE = update(work_order).where(same(work_order, "number", "version"))
+
+
+@cache
+def adding(table: Table) -> Insert:
+    """A new row."""
+    return insert(table)
+
+
+@cache
+def adding_once(table: Table, dialect: str) -> Insert:
+    """A new row, unless its key is there already."""
+    if dialect == "postgresql":
+        return postgresql.insert(table).on_conflict_do_nothing()
+    return sqlite.insert(table).on_conflict_do_nothing()
 
 
 class Writing(Reading):
@@ -26,8 +45,7 @@ class Writing(Reading):
         super().__init__(connection, site_id, version)
         self.decisions: list[Decision] = []  # all that was decided in this transaction, timers too
         # PostgreSQL waits here for the row; SQLite took its lock with BEGIN IMMEDIATE.
-        here = select(site.c.head_seq, site.c.head_hash, site.c.flooding).where(site.c.site == site_id)
-        row = connection.execute(here.with_for_update()).one()
+        row = connection.execute(HEAD, self.of()).one()
         self.flooding = bool(row.flooding)
         self._head = events.Head(row.head_seq, row.head_hash)
         self._found = (self._head, self.flooding)
@@ -38,7 +56,7 @@ class Writing(Reading):
         if (self._head, self.flooding) == self._found:
             return
         end = {"head_seq": self._head.seq, "head_hash": self._head.hash, "flooding": self.flooding}
-        self.connection.execute(update(site).where(self.here(site)).values(**end))
+        self.connection.execute(END, {**self.of(), **end})
         self._found = (self._head, self.flooding)
 
     def verify(self) -> events.Chain:
@@ -60,8 +78,8 @@ class Writing(Reading):
         """Set ``columns`` and write why. ``moved``: a move, so whoever holds the old version is stale."""
         columns = {**columns, "version": order.version + 1} if moved else dict(columns)
         if columns:
-            here = self.here(work_order, number=order.number, version=order.version)
-            changed = self.connection.execute(update(work_order).where(here).values(**columns))
+            key = self.of(number=order.number, version=order.version)
+            changed = self.connection.execute(CHANGE, {**key, **columns})
             assert changed.rowcount == 1, "the site's lock keeps others away between reading and writing"
         self.record(order.number, at=at, actor=actor, kind=kind, columns=columns, fields=fields)
         return replace(order, **{**columns, **decoded(columns)})
@@ -94,13 +112,11 @@ class Writing(Reading):
 
     def add(self, table: Table, **row: Any) -> None:
         """A new row of this site."""
-        self.connection.execute(insert(table), {"site": self.site, **row})
+        self.connection.execute(adding(table), {"site": self.site, **row})
 
     def add_once(self, table: Table, **row: Any) -> None:
         """A new row of this site, unless its key is there already."""
-        dialect = postgresql if self.connection.dialect.name == "postgresql" else sqlite
-        adding = dialect.insert(table).on_conflict_do_nothing()
-        self.connection.execute(adding, {"site": self.site, **row})
+        self.connection.execute(adding_once(table, self.connection.dialect.name), {"site": self.site, **row})
 
     def link(self, number: str, kind: str, other: str) -> None:
         """``number`` is ``kind`` ``other`` (recurrence_of …)."""
