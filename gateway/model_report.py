@@ -168,11 +168,11 @@ class _Page:
         _, times = self._, self._history.times
         for i, signal in enumerate(self._trained.signals):
             name = signal_name(self._site, signal, self._language)
-            left_out = self._trained.left_out.get(signal)
-            reason = term(self._language, "left out", left_out) if left_out else ""
-            SubElement(main, "p").text = f"{name} ({signal})" + (
-                f" — {_('left out')}: {reason}" if reason else ""
-            )
+            title = SubElement(main, "p")
+            title.text = f"{name} ({signal})"
+            if signal in self._trained.left_out:
+                reason = term(self._language, "left out", self._trained.left_out[signal])
+                title.text += " — " + _("left out: %(reason)s", reason=reason)
             column = self._history.rows[:, i]
             known = column[np.isfinite(column)]
             if not len(known):
