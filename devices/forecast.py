@@ -131,6 +131,7 @@ class _Understudy:
     """A unit with one poll that takes as long as predicted, and says nothing."""
 
     is_measured = True
+    changes = None
 
     def __init__(self, poll: Poll, stage: _Stage) -> None:
         self.signals, self.period, self.cost, self.requests = (

@@ -17,7 +17,7 @@ from devices.conditioning import Conditioner
 from devices.line import Line, Time
 from devices.sentence import Checksum, Sentence
 from devices.serial_line import SerialLine, serial_opener
-from devices.settings import DeviceSettings, LineSettings, NotNegative, PointName, Positive, Scaled
+from devices.settings import LineSettings, NotNegative, PointName, Polled, PolledDevice, Positive, slope_limit
 from devices.unit import Reading, Request
 from devices.wire import GarbledError, Opener, QuietWire, SilentError, Wire, tcp_opener
 
@@ -45,7 +45,7 @@ class TcpAsciiLine(LineSettings):
     latency: Positive | None = None
 
 
-class InstrumentPoint(Scaled):
+class InstrumentPoint(Polled):
     """Which named group of the pattern is this signal."""
 
     field: str
@@ -55,10 +55,9 @@ def _spelled_out(value: Any) -> Any:
     return {"kind": value} if isinstance(value, str) else value
 
 
-class InstrumentDevice(DeviceSettings):
+class InstrumentDevice(PolledDevice):
     """An instrument and the form of its answers. Without ``request`` it speaks by itself and is listened to."""
 
-    period: Positive = _SECOND
     timeout: Positive = _SECOND
     retries: int = Field(default=1, ge=0, le=10)
     turn_around: NotNegative = timedelta()
@@ -81,6 +80,7 @@ class InstrumentDevice(DeviceSettings):
 
     @model_validator(mode="after")
     def _fields_exist(self) -> InstrumentDevice:
+        self.check_reports(self.points)
         groups = re.compile(self.pattern).groupindex
         for name, point in self.points.items():
             if point.field not in groups:
@@ -200,7 +200,10 @@ class Instrument:
         self.patience = settings.timeout.total_seconds() + quiet
         self._wire = wire
         self._sentence = sentence(settings)
-        self._conditioner = Conditioner(list(settings.points.values()))
+        points = list(settings.points.values())
+        self._conditioner = Conditioner(points)
+        self._slopes = slope_limit(points)
+        self.changes = settings.changes(points, self.period)
         self._request = (settings.request or "").encode("latin-1")
         self._terminator = settings.terminator.encode("latin-1")
         self._timeout = settings.timeout.total_seconds()
@@ -229,6 +232,8 @@ class Instrument:
         values[:count] = self._sentence.numbers(line)
         values[count] = 1.0
         self._conditioner.apply(values[:count], quality[:count])
+        if self._slopes is not None:
+            self._slopes.apply(started, values, quality)
         return Reading(started, started if listened else time.monotonic(), values, quality)
 
     async def probe(self) -> None:

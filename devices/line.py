@@ -207,22 +207,34 @@ class Line:
             reading = await self._attempt(member, poll)
         wall = self._clock.wall()
         if reading is None:
-            member.tally.failed += 1
             size = len(poll.signals.names)
             values, quality = np.full(size, np.nan), np.full(size, _COMM_LOST, dtype=np.uint8)
             if not self._silent():  # else nobody knows: it is the line that is reported, and not each device
                 values[-1], quality[-1] = 0.0, 0
             batch = Batch(poll.signals, wall, wall, values, quality)
         else:
-            member.tally.read += 1
             now = self._clock.now()
             middle = (reading.started + reading.ended) / 2
             self._measure(slots, reading, middle)
             batch = Batch(
                 poll.signals, wall - round((now - middle) * 1e9), wall, reading.values, reading.quality
             )
+        self._hand_over(slots, batch, reading is not None, emit)
+
+    def _hand_over(self, slots: _Slots, batch: Batch, answered: bool, emit: Emit) -> None:
+        """Account for the slot, and let the hall have its batch if it is worth a report."""
+        tally, changes = slots.member.tally, slots.poll.changes
+        if changes is not None and not changes.worth(self._clock.now(), batch.values, batch.quality):
+            tally.skip("unchanged")
+            return
+        if answered:
+            tally.read += 1
+        else:
+            tally.failed += 1
         if not emit(batch):
-            member.tally.refused += 1
+            tally.refused += 1
+            if changes is not None:
+                changes.forget()
 
     def _measure(self, slots: _Slots, reading: Reading, middle: float) -> None:
         tally = slots.member.tally

@@ -129,7 +129,7 @@ def line_load(line: LineSettings, devices: Mapping[str, ModbusDevice]) -> dict[s
         name: sum(
             cost.of(block) / period.total_seconds()
             for period, points in device.groups().items()
-            for block in plan(points.values(), cost, device.max_registers)
+            for block in plan([p.register() for p in points.values()], cost, device.max_registers)
         )
         for name, device in devices.items()
     }

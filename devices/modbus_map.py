@@ -12,8 +12,8 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from devices.modbus_point import ModbusPoint
 from devices.plan import MOST_REGISTERS
 from devices.profile import fill_in
-from devices.register import Block, Register
-from devices.settings import DeviceSettings, NotNegative, PointName, Positive
+from devices.register import Block
+from devices.settings import NotNegative, PointName, PolledDevice, Positive
 
 _SECOND = timedelta(seconds=1)
 
@@ -23,7 +23,7 @@ def _same(point: ModbusPoint) -> ModbusPoint:
     return point
 
 
-class ModbusDevice(DeviceSettings):
+class ModbusDevice(PolledDevice):
     """One unit and the points to read from it.
 
     With a ``profile`` a point may be the name of one of its points, or a table with ``point`` and what differs;
@@ -34,7 +34,6 @@ class ModbusDevice(DeviceSettings):
     asset: str | None = None
     only: tuple[str, ...] | None = None
     unit_id: int = Field(default=1, ge=0, le=255)
-    period: Positive = _SECOND
     timeout: Positive = _SECOND
     retries: int = Field(default=1, ge=0, le=10)
     turn_around: NotNegative = timedelta()
@@ -51,6 +50,11 @@ class ModbusDevice(DeviceSettings):
     def _share(cls, points: dict[str, ModbusPoint]) -> dict[str, ModbusPoint]:
         """A thousand devices of one type hold their map once."""
         return {name: _same(point) for name, point in points.items()}
+
+    @model_validator(mode="after")
+    def _reports_fit(self) -> ModbusDevice:
+        self.check_reports(self.points)
+        return self
 
     @model_validator(mode="after")
     def _points_stand_apart(self) -> ModbusDevice:
@@ -74,9 +78,9 @@ class ModbusDevice(DeviceSettings):
         """See DeviceSettings."""
         return {name: point.unit for name, point in self.points.items() if point.unit is not None}
 
-    def groups(self) -> dict[timedelta, dict[str, Register]]:
+    def groups(self) -> dict[timedelta, dict[str, ModbusPoint]]:
         """Points by the period at which they are read, the fastest first."""
-        found: dict[timedelta, dict[str, Register]] = {}
+        found: dict[timedelta, dict[str, ModbusPoint]] = {}
         for name, point in self.points.items():
-            found.setdefault(point.period or self.period, {})[name] = point.register()
+            found.setdefault(point.period or self.period, {})[name] = point
         return dict(sorted(found.items()))

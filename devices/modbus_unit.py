@@ -15,9 +15,11 @@ from devices.batch import signal_set
 from devices.memory import Memory
 from devices.modbus_map import ModbusDevice
 from devices.modbus_pdu import Question, RefusedError
+from devices.modbus_point import ModbusPoint
 from devices.modbus_wire import ModbusWire
 from devices.plan import Cost, Learned, plan
 from devices.register import Block, Register, compile_decoder
+from devices.settings import slope_limit
 from devices.unit import Reading, Request
 from devices.wire import GarbledError, SilentError
 
@@ -60,7 +62,8 @@ class ModbusUnit:
         self.latency: float = known.get("latency", cost.latency)
         self._ask_again = time.monotonic() + _ASK_AGAIN
         self.polls = [
-            ModbusPoll(self, points, period.total_seconds()) for period, points in settings.groups().items()
+            ModbusPoll(self, settings, points, period.total_seconds())
+            for period, points in settings.groups().items()
         ]
 
     @property
@@ -146,11 +149,15 @@ class ModbusUnit:
 class ModbusPoll:
     """The points of one unit that share a period, and the requests that fetch them."""
 
-    def __init__(self, unit: ModbusUnit, points: Mapping[str, Register], period: float) -> None:
+    def __init__(
+        self, unit: ModbusUnit, settings: ModbusDevice, points: Mapping[str, ModbusPoint], period: float
+    ) -> None:
         self.signals = signal_set(unit.name, (*points, f"{unit.name}/online"))
         self.period = period
         self._unit = unit
-        self._registers = _shared(tuple(points.values()))
+        self._registers = _shared(tuple(point.register() for point in points.values()))
+        self.changes = settings.changes(list(points.values()), period)
+        self._slopes = slope_limit(list(points.values()))
         self._version = unit.learned.version
         self._readings = 0
         self._blocks: tuple[Block, ...] | None = None
@@ -197,6 +204,8 @@ class ModbusPoll:
         values[count] = 1.0
         data = answers[0] if len(answers) == 1 else b"".join(answers)
         self._decoder.decode(data, values[:count], quality[:count], tuple(refused))
+        if self._slopes is not None:
+            self._slopes.apply(ended, values, quality)
         return Reading(started or ended, ended, values, quality)
 
     def _keep_up(self) -> None:

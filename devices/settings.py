@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from devices.changes import Changes, SlopeLimit
 
 
 class Settings(BaseModel):
@@ -68,6 +71,42 @@ class Scaled(Settings):
     def sentinels(self) -> tuple[float, ...]:
         """Raw numbers that mean "not available"."""
         return self.sentinel
+
+
+class Polled(Scaled):
+    """A number that is asked for: how fast it can move (per second), and what change is worth a report."""
+
+    slope: float | None = Field(default=None, gt=0)
+    deadband: float = Field(default=0.0, ge=0)
+
+
+class PolledDevice(DeviceSettings):
+    """A device that is asked. With ``longest_silence`` only changes are reported, and one reading at least so often."""
+
+    period: Positive = timedelta(seconds=1)
+    longest_silence: Positive | None = None
+
+    def changes(self, points: Sequence[Polled], period: float) -> Changes | None:
+        """What reports these points by exception, the device's "online" after them."""
+        if self.longest_silence is None:
+            return None
+        return Changes([*(p.deadband for p in points), 0.0], self.longest_silence.total_seconds(), period)
+
+    def check_reports(self, points: Mapping[str, Polled]) -> None:
+        """Raises ValueError when the settings of its reports contradict each other."""
+        if self.longest_silence is None:
+            for name, point in points.items():
+                if point.deadband:
+                    raise ValueError(
+                        f'{name} has a deadband: the device needs longest_silence, such as "60s"'
+                    )
+        elif self.longest_silence < self.period:
+            raise ValueError("longest_silence is shorter than period: readings come less often than that")
+
+
+def slope_limit(points: Sequence[Polled]) -> SlopeLimit | None:
+    """What watches how fast these points move."""
+    return SlopeLimit([p.slope for p in points]) if any(p.slope for p in points) else None
 
 
 PointName = Annotated[str, Field(pattern=r"^[^/\s]+/[^/\s]+$")]

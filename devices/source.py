@@ -13,7 +13,8 @@ from devices.batch import Emit
 class Tally:
     """A device's ledger since start; ``expected == read + failed + sum(skipped.values())`` always holds.
 
-    A slot is read, failed (its batch says so) or skipped with a reason and without a batch. ``refused``
+    A slot is read, failed (its batch says so) or skipped with a reason and without a batch: ``late``, or read and
+    ``unchanged`` where only changes are reported. ``refused``
     counts batches, read or failed, for which the hall had no room. Times are in seconds, smoothed.
     """
 

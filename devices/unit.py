@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from devices.batch import SignalSet
+from devices.changes import Changes
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,11 @@ class Poll(Protocol):
     @property
     def requests(self) -> Sequence[Request]:
         """The questions of one reading, in their order."""
+        ...
+
+    @property
+    def changes(self) -> Changes | None:
+        """What tells which readings are worth a report; None if all are."""
         ...
 
     async def read(self, retry: bool) -> Reading:

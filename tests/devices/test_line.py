@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from devices.batch import Batch, DeviceError, Reason, SignalSet, bad, signal_set
+from devices.changes import Changes
 from devices.line import Line, Time
 from devices.source import DeviceStatus
 from devices.unit import Reading
@@ -68,6 +69,8 @@ class FakeWire:
 
 class FakeUnit:
     """Answers after ``takes`` seconds, or fails after ``patience`` while ``dead(now)``."""
+
+    changes: Changes | None = None
 
     def __init__(
         self, world: World, name: str, period: float = 1.0, takes: float = 0.01, patience: float = 0.5
