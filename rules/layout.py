@@ -58,9 +58,10 @@ class Layout:
         keys: list[str | Window] = [*names, *windows]
         self.slot = {key: slot for slot, key in enumerate(keys)}
         self.signals = list(names)
-        self.assets: dict[str, list[str]] = {}
-        for name in names:
-            self.assets.setdefault(asset_of(name), []).append(name)
+        assets: dict[str, list[int]] = {}
+        for slot, name in enumerate(names):
+            assets.setdefault(asset_of(name), []).append(slot)
+        self.assets = {asset: np.array(slots, np.intp) for asset, slots in assets.items()}
         self.groups: dict[Group, list[Window]] = {}
         for window in windows:
             self.groups.setdefault(_group(window), []).append(window)

@@ -272,11 +272,10 @@ class Panel:
 
     def _snapshot(self, remembered: Iterable[str]) -> snapshot.Snapshot:
         slot = self._layout.slot
-        times = [None if time == NEVER else time for time in self._time[: len(self._layout.signals)].tolist()]
         values = {name: self._value.item(slot[name]) for name in remembered}
         return snapshot.Snapshot(
             states=[snapshot.Kept.of(bound, state) for bound, state in self.states()],
-            times=snapshot.fold(self._layout.assets, dict(zip(self._layout.signals, times, strict=True))),
+            times=snapshot.fold(self._layout.assets, self._layout.signals, self._time),
             values={name: x for name, x in values.items() if not math.isnan(x)},
             windows=[kept for memory in self._memories.values() for kept in self._windows(memory)],
             clock=self._ages.clock,

@@ -6,14 +6,17 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass
+from itertools import compress
 from typing import Any
+
+import numpy as np
 
 from rules.condition import Band
 from rules.episode import Phase, State, Timer
-from rules.layout import asset_of
+from rules.layout import Slots, asset_of
 from rules.rule import Bound
 from rules.transition import Transition, episode_name
-from rules.windows import Window
+from rules.windows import NEVER, Times, Window
 
 VERSION = 1
 
@@ -127,12 +130,21 @@ def _timer(found: list[Any] | None) -> Timer | None:
     return Timer(*found) if found is not None else None
 
 
-def fold(assets: Mapping[str, Sequence[str]], times: Mapping[str, int | None]) -> dict[str, int | None]:
-    """One time per asset (``"pump-1/"``), which is read at once, and one per signal where it differs."""
+def fold(assets: Mapping[str, Slots], signals: Sequence[str], time: Times) -> dict[str, int | None]:
+    """One time per asset (``"pump-1/"``), which is mostly read at once, and one per signal where it differs."""
     folded: dict[str, int | None] = {}
-    for asset, names in assets.items():
-        found = [times[name] for name in names]
-        usual = found[0] if found.count(found[0]) == len(found) else Counter(found).most_common(1)[0][0]
-        folded[asset] = usual
-        folded.update({name: time for name, time in zip(names, found, strict=True) if time != usual})
+    if not assets:
+        return folded
+    starts = np.cumsum([0, *(len(slots) for slots in assets.values())])[:-1]
+    found = time[np.concatenate(list(assets.values()))]
+    agreed = np.minimum.reduceat(found, starts) == np.maximum.reduceat(found, starts)
+    folded.update(zip(assets, map(_seen, found[starts].tolist()), strict=True))
+    for asset in compress(assets, (~agreed).tolist()):
+        own = {signals[slot]: _seen(time.item(slot)) for slot in assets[asset].tolist()}
+        usual = folded[asset] = Counter(own.values()).most_common(1)[0][0]
+        folded.update({name: at for name, at in own.items() if at != usual})
     return folded
+
+
+def _seen(time: int) -> int | None:
+    return None if time == NEVER else time

@@ -100,7 +100,9 @@ def variant(rule: Rule, number: str, value: float, severity: int) -> Rule:
     """The rule with another value of a parameter, or (``on_delay``, in s) of the on-delay of one severity."""
     settings = rule.settings
     if number in settings.params:
-        return Rule(rule.id, settings.model_copy(update={"params": {**settings.params, number: float(value)}}))
+        return Rule(
+            rule.id, settings.model_copy(update={"params": {**settings.params, number: float(value)}})
+        )
     if number != ON_DELAY:
         known = ", ".join([*settings.params, ON_DELAY])
         raise RuleError(f"rule {rule.id} has no parameter {number}; it has: {known}")
