@@ -21,13 +21,14 @@ from typing import Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from devices.kinds import KINDS, DeviceSettings, LineSettings, clashes, overloads
+from gateway.channels import CHANNEL_KINDS, ChannelSettings
 from gateway.history import HistorySettings
 from gateway.influx import InfluxSettings
 from gateway.own import GATEWAY, tables
 from gateway.people import NAME, Person, ShiftSettings
 from gateway.spool import SpoolSettings
 from gateway.web.settings import WebSettings
-from models.settings import MODEL_KINDS, ModelSettings
+from models.settings import MODEL_KINDS, BearingSettings, ModelSettings
 from rules import Rule, RuleError, RuleSettings, bind
 from rules.duration import parse_duration
 
@@ -186,6 +187,7 @@ class Asset(_Form):
     model: str = ""
     serial: str = ""
     params: dict[str, dict[str, float]] = Field(default_factory=dict)
+    bearings: dict[str, BearingSettings] = Field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -205,6 +207,7 @@ class Site:
     models: Mapping[str, ModelSettings] = field(default_factory=dict)
     people: Mapping[str, Person] = field(default_factory=dict)
     shifts: Mapping[str, ShiftSettings] = field(default_factory=dict)
+    channels: Mapping[str, ChannelSettings] = field(default_factory=dict)
 
     @cached_property
     def state(self) -> Path:

@@ -91,6 +91,16 @@ def outlooks(told: Sequence[Outlook]) -> None:
     console().print(table)
 
 
+def features(found: Mapping[str, Mapping[str, float]]) -> None:
+    """A line a feature; a bearing line that stands three times over the floor is marked."""
+    table = _table("of", "feature", "value", "")
+    for of, values in found.items():
+        for name, value in values.items():
+            mark = "stands out" if name.startswith("env_") and value >= 3 else ""
+            table.add_row(of, name, f"{value:.4g}", mark)
+    console().print(table)
+
+
 def _table(*names: str) -> Table:
     table = Table(box=None, pad_edge=False)
     for name in names:

@@ -47,6 +47,22 @@ class Running(_Settings):
         return self
 
 
+class BearingSettings(_Settings):
+    """A rolling bearing of an asset, ``[asset.<id>.bearings.<name>]``: its maker's geometry."""
+
+    rollers: Annotated[int, Field(ge=3)]
+    roller_diameter: PositiveFloat
+    pitch_diameter: PositiveFloat
+    """Between the centres of opposite rollers; in the unit of ``roller_diameter``."""
+    contact_angle: Annotated[float, Field(ge=0, lt=90)] = 0.0
+
+    @model_validator(mode="after")
+    def _rollers_fit(self) -> BearingSettings:
+        if self.roller_diameter >= self.pitch_diameter:
+            raise ValueError("a roller is smaller than the pitch circle")
+        return self
+
+
 class _Model(_Settings):
     scope: Scope
     signals: tuple[str, ...] = ()

@@ -190,6 +190,41 @@ def rul(
         show_models.outlooks(told)
 
 
+@app.command()
+def vibration(
+    *,
+    block: Annotated[Path, typer.Argument(metavar="FILE", help="a block of samples: .wav, .npy, or text")],
+    rate: Annotated[float | None, typer.Option(help="samples a second; a .wav says it itself")] = None,
+    asset: Annotated[str | None, typer.Option(help="whose bearings (assets.toml) to listen for")] = None,
+    speed: Annotated[float | None, typer.Option(help="of the shaft, r/min")] = None,
+    site: AtSite = None,
+    as_json: AsJson = False,
+) -> None:
+    """What a block of vibration says: rms, crest factor, kurtosis, and how far the bearings' lines stand out."""
+    from gateway import show_models
+    from gateway.blocks import analysis, read_block
+
+    with _refusals():
+        samples, told_rate = read_block(block)
+        if (rate := rate or told_rate) is None:
+            fail(f"{block} does not say its --rate", 2)
+        bearings = {}
+        if asset is not None:
+            place = site_of(site)
+            if asset not in place.assets:
+                fail(f"no asset {asset!r}; there are {', '.join(place.assets)}", 2)
+            bearings = place.assets[asset].bearings
+            if not bearings:
+                fail(f"{asset} has no [asset.{asset}.bearings.<name>] in assets.toml", 2)
+            if speed is None:
+                fail("bearing frequencies follow the shaft: give its --speed", 2)
+        found = analysis(samples, rate, bearings, speed)
+    if as_json:
+        typer.echo(json.dumps(found, indent=2))
+    else:
+        show_models.features(found)
+
+
 @app.command("score-folder")
 def models_score_folder(
     data: Annotated[

@@ -328,3 +328,25 @@ def test_a_file_of_another_shape_is_refused_with_what_it_needs(site: Site, tmp_p
     assert "lacks bearing_temp; the columns needed are time, vib_rms, bearing_temp" in result.stderr
     path.write_text("time,vib_rms,bearing_temp\nlater,2,60\n")
     assert "cannot be read" in run(site, "train", "watch", "--asset", "pump-1", "--csv", path).stderr
+
+
+def test_a_block_tells_which_ring_of_the_bearing_is_spalled(site: Site, tmp_path: Path) -> None:
+    with (site.folder / "assets.toml").open("a") as file:
+        file.write(
+            "[asset.pump-1.bearings.drive-end]\nrollers = 9\nroller_diameter = 7.94\npitch_diameter = 39.04\n"
+        )
+    t = np.arange(0, 1, 1 / 25_600)
+    since = t % (1 / (3.585 * 1480 / 60))
+    x = np.random.default_rng(1).normal(0, 0.3, len(t)) + np.exp(-since * 800) * np.sin(
+        2 * np.pi * 6000 * since
+    )
+    np.save(tmp_path / "block.npy", x)
+    words = ("vibration", tmp_path / "block.npy", "--rate", "25600")
+    bearing = ("--asset", "pump-1", "--speed", "1480")
+    found = json.loads(done(run(site, *words, *bearing, "--json")))
+    assert max(found["drive-end"], key=found["drive-end"].__getitem__) == "env_bpfo"
+    assert "stands out" in done(run(site, *words, *bearing))
+    assert "give its --speed" in run(site, *words, "--asset", "pump-1").stderr
+    assert "does not say its --rate" in run(site, *words[:2]).stderr
+    (tmp_path / "no.wav").write_bytes(b"RIFF")
+    assert "holds no block" in run(site, "vibration", tmp_path / "no.wav").stderr
