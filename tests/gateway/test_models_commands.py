@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from devices.batch import GOOD, Batch, signal_set
 from gateway import training
-from gateway.building import build_register, build_sensors, sensor_slots
+from gateway.building import build_register, build_sensors, build_store, sensor_slots
 from gateway.commands import app
 from gateway.config import Site, load_site
 from gateway.control import ControlServer
@@ -350,3 +350,20 @@ def test_a_block_tells_which_ring_of_the_bearing_is_spalled(site: Site, tmp_path
     assert "does not say its --rate" in run(site, *words[:2]).stderr
     (tmp_path / "no.wav").write_bytes(b"RIFF")
     assert "holds no block" in run(site, "vibration", tmp_path / "no.wav").stderr
+
+
+@pytest.mark.needs("influxdb")
+def test_a_model_learns_from_influxdb(site: Site, influxd_url: str) -> None:
+    with (site.folder / "site.toml").open("a") as file:
+        file.write(f'[store]\nkind = "influxdb"\nurl = "{influxd_url}"\ndatabase = "models"\n')
+    server = load_site(site.folder)
+    times, rows = running(300)
+    store = build_store(server)
+    entries = [
+        Entry(i, (Batch(PLC, t, t, row, np.zeros(2, np.uint8)),), 2, 0, t)
+        for i, (t, row) in enumerate(zip(times.tolist(), rows, strict=True), 1)
+    ]
+    store.write(entries)
+    store.close()
+    assert "rows of InfluxDB learned" in done(run(server, "train", "watch"))
+    assert "no trend, no number" in done(run(server, "rul", "pump-1/bearing_temp", "--limit", "90"))
