@@ -13,6 +13,7 @@ import os
 import signal
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, suppress
+from functools import partial
 from typing import Any
 
 import uvloop
@@ -34,10 +35,12 @@ from gateway.health import report
 from gateway.heartbeat import beat
 from gateway.intake import Intake
 from gateway.ledger import FOLLOWER, Item, Ledger
+from gateway.lines import Lines
 from gateway.lookback import Lookback
 from gateway.own import GATEWAY, OwnSignals
 from gateway.pipeline import Pipeline
 from gateway.probing import Prober
+from gateway.reload import Reload
 from gateway.spool import Spool, SpoolFailed
 from gateway.store import Store
 from gateway.supervisor import StateLock, notify, watchdog_seconds
@@ -77,6 +80,7 @@ async def serve(site: Site) -> None:
         loop.add_signal_handler(number, stop.set)
     async with AsyncExitStack() as stack:
         daemon = await Daemon.open(site, stack)
+        loop.add_signal_handler(signal.SIGHUP, daemon.reload.on_hangup)
         try:
             await daemon.run(stop)
         except* (SpoolFailed, OSError) as group:
@@ -88,7 +92,7 @@ class Daemon:
     """The parts of one running gateway, and what it says about itself."""
 
     def __init__(self, site: Site, desk: Desk, spool: Spool, store: Store) -> None:
-        self.site, self.spool, self.store = site, spool, store
+        self.site, self.desk, self.spool, self.store = site, desk, spool, store
         newest = spool.recent(1)
         self.clock = Clock(floor=newest[-1].time if newest else 0)
         self.started = self.clock.now()
@@ -104,13 +108,20 @@ class Daemon:
         )
         self.own = OwnSignals(self.health, lambda: self.site.watched_lines, site.state, self.clock.now)
         self.prober = Prober(lambda: self.site, lambda: self.sources)
-        self.sources: list[Source] = open_sources(
-            site.lines,
-            site.devices,
-            Time(wall=self.clock.now),
-            logs.dead_letters(site.state / "dead-letters.log"),
-            Memory(site.state / "devices.json"),
+        opener = partial(
+            open_sources,
+            clock=Time(wall=self.clock.now),
+            dead_letter=logs.dead_letters(site.state / "dead-letters.log"),
+            memory=Memory(site.state / "devices.json"),
         )
+        self.lines = Lines(opener, self.intake)
+        self.lines.run(self.lines.made(site.lines, site.devices, site.lines))
+        self.reload = Reload(self)
+
+    @property
+    def sources(self) -> list[Source]:
+        """The lines that are read now."""
+        return self.lines.sources
 
     @classmethod
     async def open(cls, site: Site, stack: AsyncExitStack) -> Daemon:
@@ -143,16 +154,12 @@ class Daemon:
                 group.create_task(self._watchdog(), name="watchdog"),
                 group.create_task(beat(self.intake, self.clock.now), name="heartbeat"),
             ]
-            reading = [
-                group.create_task(source.run(self.intake), name=source.name) for source in self.sources
-            ]
+            self.lines.start(group)
             notify("READY=1")
             log.info("watching %d devices on %d lines", len(self.site.devices), len(self.sources))
             await stop.wait()
             notify("STOPPING=1")
-            for task in reading:
-                task.cancel()
-            await asyncio.wait(reading) if reading else None
+            await self.lines.end()
             await self._finish_judging()
             for task in (judge, *services):
                 task.cancel()
@@ -246,6 +253,7 @@ class Daemon:
             "tail": tail,
             "demo": demo,
             "ledger": ledger,
+            "reload": self.reload.answer,
             "models": models,
         }
 

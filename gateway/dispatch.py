@@ -34,6 +34,10 @@ class Dispatch:
                 (alarm.asset, alarm.episode) for alarm in reading.alarms(active=True, limit=_ALL)
             }
 
+    def use(self, rules: Mapping[str, Rule], witness: Witness, above: Above) -> None:
+        """Go on with these; what former rules have raised can still be cleared."""
+        self._rules, self._witness, self._above = {**self._rules, **rules}, witness, above
+
     def due(self, now: int) -> bool:
         """Whether the ticket core's timers (waiting alarms, self-clearing, verifying) want a look."""
         return now - self._ticked >= TICK_EVERY

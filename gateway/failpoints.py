@@ -34,6 +34,7 @@ NAMES: Final = {
     "history.compact": "a day of minutes is written, its parts still there",
     "forwarder.before_write": "entries are about to be handed to the store",
     "forwarder.after_write": "the store has them, the cursor still behind",
+    "reload.told": "the core knows the changed site folder, nothing else does",
     "influx.before_post": "lines are ready to be posted",
 }
 

@@ -264,6 +264,9 @@ class History:
 
     # -- reading
 
+    def learn_classes(self, class_of: Callable[[str], str]) -> None:
+        """See ``Store``: here is one series for each signal, whatever its asset is."""
+
     def tail(self, signal: str, start: int) -> Series:
         """Samples since ``start`` that are not in the file yet."""
         times, values, quality = [], [], []

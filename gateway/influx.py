@@ -80,6 +80,10 @@ class InfluxStore:
         self._write_api = self._client.write_api(write_options=SYNCHRONOUS)
         self._version = ""
 
+    def learn_classes(self, class_of: Callable[[str], str]) -> None:
+        """See ``Store``."""
+        self._class_of, self._lines = class_of, LineProtocol(self._site, class_of)
+
     # -- writing
 
     def write(self, entries: Sequence[Entry]) -> int:

@@ -29,7 +29,7 @@ class Sensors:
     def renew(self, slots: Iterable[Slot]) -> None:
         """Go on with ``slots``, after a version was promoted or retired; those that stay keep what they know."""
         known = {(slot.name, slot.version): slot for slot in self._slots}
-        self._use([known.get((slot.name, slot.version), slot) for slot in slots])
+        self._use([_kept(known.get((slot.name, slot.version)), slot) for slot in slots])
 
     def _use(self, slots: list[Slot]) -> None:
         wanted: dict[str, list[tuple[Slot, int]]] = {}
@@ -162,6 +162,14 @@ class Slot:
         self.due = known["due"]
         self._at[:] = known["at"]
         self._row[:] = np.frombuffer(row)
+
+
+def _kept(known: Slot | None, slot: Slot) -> Slot:
+    """The slot as it was, unless it is another now."""
+    same = known is not None and (
+        known.sensor.settings == slot.sensor.settings and known.sensor.inputs == slot.sensor.inputs
+    )
+    return known if known is not None and same else slot
 
 
 def _packed(data: bytes) -> bytes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -222,6 +222,10 @@ class Store(Readable, Protocol):
 
     def write(self, entries: Sequence[Entry]) -> int:
         """Take ``entries``, oldest first; the same again changes nothing. Returns up to where it is durable."""
+        ...
+
+    def learn_classes(self, class_of: Callable[[str], str]) -> None:
+        """The site's assets have changed; a store that does not sort by their classes need not care."""
         ...
 
     def tail(self, signal: str, start: int) -> Series:

@@ -18,6 +18,7 @@ from gateway.commands import (
     plans,
     probe,
     profiles,
+    reload,
     rules,
 )
 
@@ -28,7 +29,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-for part in (gateway, devices, orders, ledger, probe, people, exchange, figures):
+for part in (gateway, devices, orders, ledger, probe, reload, people, exchange, figures):
     app.add_typer(part.app)
 app.add_typer(alarms.app, name="alarms")
 app.add_typer(models.app, name="models")
