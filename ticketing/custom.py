@@ -120,6 +120,26 @@ KINDS: Mapping[str, Callable[[CustomField, Any], str | None]] = {
 }
 
 
+def from_text(field: CustomField, text: str) -> Any:
+    """What a cell of a sheet says, as the field's kind wants it; what makes no sense comes back as it is."""
+    if field.kind == "number":
+        return int(text) if text.removeprefix("-").isdecimal() else text
+    if field.kind == "yes_no":
+        return {"true": True, "yes": True, "是": True, "false": False, "no": False, "否": False}.get(
+            text.casefold(), text
+        )
+    if field.kind == "choices":
+        return [part.strip() for part in text.replace("，", ",").replace(";", ",").split(",") if part.strip()]
+    return text
+
+
+def to_text(value: Any) -> str:
+    """The value as a cell that ``from_text`` reads back."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return ", ".join(value) if isinstance(value, list) else "" if value is None else str(value)
+
+
 def merged(
     fields: Collection[CustomField], present: Mapping[str, Any], given: Mapping[str, Any]
 ) -> dict[str, Any]:

@@ -6,7 +6,7 @@ The figures of imported history stand apart (``kpis(imported=True)``); its repai
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from itertools import pairwise
@@ -16,6 +16,8 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import insert, select
 
 from ticketing.codes import CAUSES, FAILURE_MODES, MECHANISMS, REMEDIES, Codes
+from ticketing.custom import KINDS, CustomField, from_text
+from ticketing.events import canonical
 from ticketing.fault_key import fault_key
 from ticketing.opening import next_number
 from ticketing.permissions import require
@@ -58,6 +60,7 @@ class PastOrder:
     stars: int | None = None
     assignee: str | None = None
     cost_fen: int = 0
+    custom: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,17 +72,25 @@ class Imported:
 
 
 def read_rows(
-    rows: Iterable[Mapping[str, str]], *, columns: Mapping[str, str], zone: str, assets: Collection[str]
+    rows: Iterable[Mapping[str, str]],
+    *,
+    columns: Mapping[str, str],
+    zone: str,
+    assets: Collection[str],
+    own: Collection[CustomField] = (),
 ) -> tuple[list[PastOrder], list[Reject]]:
     """Check every row; ``columns`` says which column of the sheet holds which field of ``PastOrder``.
 
-    A row with any bad cell is rejected whole, each bad cell named; an id must not come twice.
+    ``own`` are the site's fields, as "custom.name". A row with any bad cell is rejected whole, each bad cell named; an
+    id must not come twice; a row without any cell is passed over.
     """
-    parsers = _parsers(ZoneInfo(zone), assets)
+    parsers = _parsers(ZoneInfo(zone), assets) | {f"custom.{each.name}": _own(each) for each in own}
     good: list[PastOrder] = []
     rejects: list[Reject] = []
     seen: set[str] = set()
     for number, row in enumerate(rows, 1):
+        if not any(row.values()):
+            continue
         fields, bad = _read_row(number, row, columns, parsers)
         if not bad and fields["id"] in seen:
             bad = [Reject(number, columns["id"], str(fields["id"]), "an id that no other row has")]
@@ -88,7 +99,8 @@ def read_rows(
             continue
         seen.add(fields["id"])
         fields.setdefault("resolved", fields["closed"])
-        good.append(PastOrder(**fields))
+        custom = {name.removeprefix("custom."): fields.pop(name) for name in [*fields] if "." in name}
+        good.append(PastOrder(**fields, custom=custom))
     return good, rejects
 
 
@@ -97,17 +109,17 @@ def _read_row(
 ) -> tuple[dict[str, Any], list[Reject]]:
     fields: dict[str, Any] = {}
     bad: list[Reject] = []
-    for field, parser in parsers.items():
-        column = columns.get(field)
+    for name, parser in parsers.items():
+        column = columns.get(name)
         cell = (row.get(column) or "").strip() if column else ""
         if not cell:
-            if field in NEEDED:
-                bad.append(Reject(number, column or field, "", "something"))
+            if name in NEEDED:
+                bad.append(Reject(number, column or name, "", "something"))
             continue
         try:
-            fields[field] = parser(cell)
+            fields[name] = parser(cell)
         except ValueError as error:
-            bad.append(Reject(number, column or field, cell, str(error)))
+            bad.append(Reject(number, column or name, cell, str(error)))
     if not bad:
         bad = _in_order(number, row, fields, columns)
     return fields, bad
@@ -149,6 +161,16 @@ def _parsers(zone: ZoneInfo, assets: Collection[str]) -> dict[str, Parser]:
         "assignee": _text(100),
         "cost_fen": _money,
     }
+
+
+def _own(field: CustomField) -> Parser:
+    def parse(cell: str) -> Any:
+        value = from_text(field, cell)
+        if wanted := KINDS[field.kind](field, value):
+            raise ValueError(wanted)
+        return value
+
+    return parse
 
 
 def _text(limit: int) -> Parser:
@@ -285,5 +307,5 @@ def _row(tx: Writing, order: PastOrder) -> dict[str, Any]:
         "verify_ms": 0,
         "policy": tx.policy_hash,
         "est_cost_fen": 0,
-        "custom": "{}",
+        "custom": canonical(order.custom),
     }

@@ -13,12 +13,14 @@ from gateway.commands import (
     kb,
     ledger,
     models,
+    notify,
     orders,
     people,
     plans,
     probe,
     profiles,
     reload,
+    rule_versions,
     rules,
 )
 
@@ -33,7 +35,9 @@ for part in (gateway, devices, orders, ledger, probe, reload, people, exchange, 
     app.add_typer(part.app)
 app.add_typer(alarms.app, name="alarms")
 app.add_typer(models.app, name="models")
+app.add_typer(notify.app, name="notify")
 app.add_typer(profiles.app, name="profiles")
+rules.app.add_typer(rule_versions.app)
 app.add_typer(rules.app, name="rules")
 app.add_typer(kb.app, name="kb")
 app.add_typer(plans.app, name="plans")

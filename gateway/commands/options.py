@@ -70,11 +70,12 @@ def desk_of(folder: Path | None) -> Desk:
 
 def open_desk(site: Site) -> Desk:
     """The site's ticket core, or one line and exit 74."""
+    from gateway.channels import policy_of
     from ticketing import Desk, TicketingError
 
     try:
         site.state.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return Desk.open(site.core, site=site.site.id)
+        return Desk.open(site.core, site=site.site.id, policy=policy_of(site))
     except (TicketingError, OSError) as error:
         fail(str(error), EX_IOERR)
 

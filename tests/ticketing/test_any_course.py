@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from tests.ticketing.scene import ASSETS, LEAD, T0, TECHNICIAN, raised
 from ticketing import MOVES, Actor, Asset, Desk, OrderPolicy, TicketingError, Tx
+from ticketing.reading import decoded
 from ticketing.tables import work_order
 
 MANAGER = Actor("sun", frozenset({"manager", "lead"}))
@@ -172,7 +173,7 @@ def test_the_promises_hold_on_any_course(
             history = read.timeline(order.number)
             for event in history:
                 total.update(event.payload.get("set", {}))
-            assert total == {name: getattr(order, name) for name in columns}
+            assert {**total, **decoded(total)} == {name: getattr(order, name) for name in columns}
             moves = [event.type for event in history]
             assert set(moves) <= {*MOVES, *NOTES}
             assert order.open == (order.closed_at is None)
@@ -198,5 +199,6 @@ NOTES = {
     "merged",
     "unmerged",
     "suggested",
+    "sealed",
     "article_drafted",
 }

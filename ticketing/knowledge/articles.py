@@ -79,6 +79,11 @@ def versions(read: Reading, article_id: str) -> list[ArticleVersion]:
     return [ArticleVersion(*row) for row in rows]
 
 
+def first_written(read: Reading, article_id: str) -> int:
+    """When the article's first version was written."""
+    return versions(read, article_id)[-1].at
+
+
 def _check(draft: Article, reason: str) -> None:
     missing = [name for name in ("asset_class", "failure_mode") if not getattr(draft, name)]
     if not (draft.title_zh or draft.title_en):
