@@ -10,12 +10,13 @@ from gateway.control import ask
 from gateway.history import History, HistorySettings
 from gateway.own import GATEWAY
 from gateway.sensors import Sensors, Slot
+from gateway.stages import mode
 from gateway.store import Readable, Series, Store
 from models.promise import ModelError
 from models.register import Register, Standing, Version
 from models.sensor import SoftSensor
 from rules import Bound, Panel, Rule, bind
-from ticketing import Asset
+from ticketing import Asset, RuleStep
 
 log = logging.getLogger(__name__)
 
@@ -25,9 +26,12 @@ def build_rules(site: Site) -> dict[str, Rule]:
     return {name: Rule(name, settings) for name, settings in site.rules.items()}
 
 
-def bound_rules(site: Site, rules: Mapping[str, Rule]) -> list[Bound]:
+def bound_rules(
+    site: Site, rules: Mapping[str, Rule], steps: Mapping[str, RuleStep] | None = None
+) -> list[Bound]:
     """Every rule on every asset of its scope, with the asset's own parameters; raises RuleError.
 
+    ``steps`` are those that versions of rules have taken: they go before what the file says.
     Asset by asset: what arrives in one batch then lies together in the panel's memory.
     """
     of_asset: dict[str, list[str]] = {}
@@ -38,13 +42,18 @@ def bound_rules(site: Site, rules: Mapping[str, Rule]) -> list[Bound]:
     bounds = []
     for asset, names in of_asset.items():
         known = spans(site, asset)
-        bounds += [bind(rules[name], asset, known, overrides(site, asset, name)) for name in names]
+        bounds += [
+            bind(
+                rules[name], asset, known, overrides(site, asset, name), mode(rules[name], asset, steps or {})
+            )
+            for name in names
+        ]
     return bounds
 
 
-def build_panel(site: Site) -> Panel:
+def build_panel(site: Site, steps: Mapping[str, RuleStep] | None = None) -> Panel:
     """The judge's rules, all normal."""
-    return Panel(bound_rules(site, build_rules(site)))
+    return Panel(bound_rules(site, build_rules(site), steps))
 
 
 def build_sensors(site: Site) -> Sensors:

@@ -24,7 +24,15 @@ from devices.memory import Memory
 from devices.source import Source
 from gateway import live, logs
 from gateway.apart import apart
-from gateway.building import build_panel, build_rules, build_sensors, build_store, maintained, sensor_slots
+from gateway.building import (
+    bound_rules,
+    build_panel,
+    build_rules,
+    build_sensors,
+    build_store,
+    maintained,
+    sensor_slots,
+)
 from gateway.clock import Clock
 from gateway.config import Site
 from gateway.control import ControlServer
@@ -101,7 +109,8 @@ class Daemon:
         self.dispatch = Dispatch(
             desk, build_rules(site), Witness(site, Lookback(store), self.sensors), standing_above(site)
         )
-        self.pipeline = Pipeline(spool, build_panel(site), self.sensors, self.dispatch, self.intake)
+        panel = build_panel(site, self.dispatch.stages())
+        self.pipeline = Pipeline(spool, panel, self.sensors, self.dispatch, self.intake)
         self.forwarder = Forwarder(spool, store)
         self.ledger = Ledger(
             site.state / "ledger.db", spool, self.clock.now, lambda: self.sources, self._counters
@@ -242,6 +251,11 @@ class Daemon:
             self.sensors.renew(await asyncio.to_thread(sensor_slots, self.site))
             return self.sensors.status()
 
+        async def rules(_: dict[str, Any]) -> Any:
+            stages = await asyncio.to_thread(self.dispatch.stages)
+            self.pipeline.rebind(bound_rules(self.site, build_rules(self.site), stages))
+            return {"rules": len(self.site.rules)}
+
         async def ledger(_: dict[str, Any]) -> Any:
             await self.ledger.save()  # who asks reads the file
             return {"saved": True}
@@ -253,6 +267,7 @@ class Daemon:
             "tail": tail,
             "demo": demo,
             "ledger": ledger,
+            "rules": rules,
             "reload": self.reload.answer,
             "models": models,
         }

@@ -11,7 +11,7 @@ from typing import Any
 from gateway.evidence import Witness
 from gateway.tree import Above
 from rules import Decision, Rule, Transition
-from ticketing import Desk, OrderPolicy, RaisedAlarm, Tx
+from ticketing import Desk, OrderPolicy, RaisedAlarm, RuleStep, Tx
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +45,11 @@ class Dispatch:
     def alarmed(self, asset: str) -> bool:
         """Whether an alarm of the asset is active: its models learn nothing then."""
         return any(asset == other for other, _ in self._alarmed)
+
+    def stages(self) -> Mapping[str, RuleStep]:
+        """Which steps the rules' versions have taken: shadow, canary, live, retired."""
+        with self._desk.read() as reading:
+            return reading.rule_stages()
 
     def load(self, name: str) -> tuple[int, bytes] | None:
         """What ``keep`` saved last under this name: the log position and the bytes."""

@@ -18,7 +18,7 @@ from gateway.dispatch import Dispatch
 from gateway.heartbeat import PULSE, started
 from gateway.sensors import Sensors
 from gateway.spool import Entry, Spool
-from rules import Panel, Transition, View
+from rules import Bound, Panel, Transition, View
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +54,7 @@ class Pipeline:
         self._dispatch, self._intake = dispatch, intake
         self._views: dict[SignalSet, View] = {}
         self._saved = self._saved_models = 0  # log time
+        self._rules: list[Bound] | None = None  # to judge by from the next entry on
         self._judged = 0  # the newest entry that the rules have seen; acted upon is ``progress.cursor``
         self._models_at = 0  # the newest entry in the models' last saving
         self.progress = Progress()
@@ -69,8 +70,15 @@ class Pipeline:
             self._saved_models = 0
             self._save(())  # quick, and nothing may come between it and the end
 
+    def rebind(self, bounds: Iterable[Bound]) -> None:
+        """Judge by these rules from the next entry on; where rule and asset are as before, the state goes on."""
+        self._rules = list(bounds)
+
     async def _take(self, entry: Entry) -> None:
         transitions: list[Transition] = []
+        if self._rules is not None:
+            transitions += self._panel.rebind(self._rules)
+            self._rules = None
         for batch in entry.batches:
             transitions += self.judge(batch)
             for derived in self._sensors.step(batch, self._may_learn):

@@ -64,6 +64,7 @@ from ticketing.errors import (
 )
 from ticketing.events import Chain, canonical
 from ticketing.fields import FIELDS, Field
+from ticketing.kpi.alarms import AlarmFigures, RuleFigures
 from ticketing.kpi.board import Goal, Kpi
 from ticketing.kpi.formulas import Figure
 from ticketing.moves import MOVES, Move, legal_moves
@@ -96,6 +97,8 @@ from ticketing.records import (
     Plan,
     PlanDue,
     RaisedAlarm,
+    RuleStep,
+    RuleVersion,
     Shelf,
     State,
     Suggestion,
@@ -120,6 +123,7 @@ __all__ = [
     "Actor",
     "Alarm",
     "AlarmEvent",
+    "AlarmFigures",
     "Approval",
     "Article",
     "ArticleVersion",
@@ -154,6 +158,9 @@ __all__ = [
     "Policy",
     "RaisedAlarm",
     "Reading",
+    "RuleFigures",
+    "RuleStep",
+    "RuleVersion",
     "SchemaError",
     "Shelf",
     "StaleError",

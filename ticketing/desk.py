@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -24,12 +24,15 @@ from ticketing import (
     report,
     shelving,
     signing,
+    stages,
     tick,
     timers,
 )
 from ticketing.errors import WrongPinError
 from ticketing.history import Imported, PastOrder
 from ticketing.knowledge import articles, search, suggest
+from ticketing.kpi import alarms as kpi_alarms
+from ticketing.kpi.alarms import AlarmFigures, RuleFigures
 from ticketing.kpi.board import Kpi, board
 from ticketing.moves import Asked
 from ticketing.moving import make_move
@@ -50,6 +53,8 @@ from ticketing.records import (
     Plan,
     PlanDue,
     RaisedAlarm,
+    RuleStep,
+    RuleVersion,
     Shelf,
     Suggestion,
 )
@@ -172,6 +177,30 @@ class View(Reading):
         """Each time the plan fell due, and the order that opened."""
         return plans.dues(self, plan_id)
 
+    def rule_stages(self) -> dict[str, RuleStep]:
+        """Where each rule stands that ever took a step."""
+        return stages.latest(self)
+
+    def rule_steps(self, rule_id: str) -> list[RuleStep]:
+        """All steps of a rule, oldest first."""
+        return stages.steps(self, rule_id)
+
+    def rule_versions(self, rule_id: str) -> list[RuleVersion]:
+        """The rule's versions that raised an alarm or took a step, oldest first."""
+        return stages.versions(self, rule_id)
+
+    def alarm_figures(
+        self, start: int, end: int, *, monitored: Collection[str] | None = None
+    ) -> AlarmFigures:
+        """ISA-18.2 figures of all alarms of [start, end); ``monitored``: the assets that rules watch."""
+        return kpi_alarms.site_figures(self, start, end, monitored=monitored)
+
+    def rule_figures(
+        self, start: int, end: int, *, rule_id: str | None = None, sha256: str | None = None
+    ) -> list[RuleFigures]:
+        """What each rule (or one, or one version) did in [start, end), the most alarms first."""
+        return kpi_alarms.rule_figures(self, start, end, rule_id=rule_id, sha256=sha256)
+
     def alarm_events(
         self, start: int, end: int, *, asset: str | None = None, episode: str | None = None
     ) -> list[AlarmEvent]:
@@ -288,6 +317,10 @@ class Tx(Writing, View):
     def ack(self, episode: str, actor: Actor, at: int, note: str = "") -> Alarm:
         """A person has seen the alarm; the first one counts."""
         return journal.ack(self, episode, actor, at, note)
+
+    def take_rule_step(self, actor: Actor, step: RuleStep, body: str) -> RuleStep:
+        """A version of a rule goes to another stage; active alarms of it follow at once."""
+        return stages.take(self, actor, step, body)
 
     def shelve(
         self, actor: Actor, asset: str, *, at: int, until: int, reason: str, rule_id: str = ""

@@ -171,6 +171,35 @@ class Alarm:
 
 
 @dataclass(frozen=True, slots=True)
+class RuleStep:
+    """A step in the life of a rule's version: where it stands from ``at`` on, by whom, why, and what is hoped for.
+
+    ``assets`` are those of a canary. ``backtest`` is what the version did over the past, and {} where nobody looked.
+    """
+
+    rule_id: str
+    sha256: str
+    stage: str  # shadow | canary | live | retired
+    at: int
+    reason: str
+    assets: tuple[str, ...] = ()
+    expected: str = ""
+    backtest: Mapping[str, Any] = field(default_factory=dict)
+    author: str = ""
+    seq: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RuleVersion:
+    """A rule as it was; its hash names it for ever."""
+
+    rule_id: str
+    sha256: str
+    body: str
+    first_seen_at: int
+
+
+@dataclass(frozen=True, slots=True)
 class AlarmEvent:
     """One line of the alarms' journal.
 
