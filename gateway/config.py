@@ -21,7 +21,7 @@ from typing import Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from devices.kinds import KINDS, DeviceSettings, LineSettings, clashes, overloads
-from gateway.channels import CHANNEL_KINDS, ChannelSettings
+from gateway.channels import ChannelSettings
 from gateway.history import HistorySettings
 from gateway.influx import InfluxSettings
 from gateway.own import GATEWAY, tables
@@ -445,7 +445,9 @@ def _check_own_names(assets: dict[str, Any], wrong: Wrong) -> None:
     for kind in assets.get("class", {}).keys() & tables()["class"].keys():
         wrong("assets.toml", f"class.{kind}", repr(kind), "the gateway's own class; another name would do")
     if GATEWAY in assets.get("asset", {}):
-        wrong("assets.toml", f"asset.{GATEWAY}", repr(GATEWAY), "it stands for ourselves; another name would do")
+        wrong(
+            "assets.toml", f"asset.{GATEWAY}", repr(GATEWAY), "it stands for ourselves; another name would do"
+        )
 
 
 def _check_assets(site: Site, wrong: Wrong) -> None:
@@ -505,7 +507,9 @@ def _check_points(site: Site, wrong: Wrong) -> None:
             wrong("devices.toml", key, repr(name), "an asset or device has this name; give the line another")
     for name, device in site.devices.items():
         if name == GATEWAY:
-            wrong("devices.toml", f"device.{name}", repr(name), "it stands for ourselves; another name would do")
+            wrong(
+                "devices.toml", f"device.{name}", repr(name), "it stands for ourselves; another name would do"
+            )
         if name in site.assets:
             wrong(
                 "devices.toml",
@@ -596,11 +600,15 @@ def _check_models(site: Site, wrong: Wrong) -> None:
 def _check_people(site: Site, wrong: Wrong) -> None:
     for name, person in site.people.items():
         if not NAME.fullmatch(name):
-            wanted = "1 to 32 lower-case letters, digits, '-', '_', '.' would do, and no name of our own hands"
+            wanted = (
+                "1 to 32 lower-case letters, digits, '-', '_', '.' would do, and no name of our own hands"
+            )
             wrong("people.toml", f"person.{name}", repr(name), wanted)
         if person.shift is not None and person.shift not in site.shifts:
             known = set(site.shifts)
-            wrong("people.toml", f"person.{name}.shift", repr(person.shift), _did_you_mean(person.shift, known))
+            wrong(
+                "people.toml", f"person.{name}.shift", repr(person.shift), _did_you_mean(person.shift, known)
+            )
 
 
 def _check_scope(site: Site, scope: Any, file: str, key: str, wrong: Wrong) -> None:

@@ -146,7 +146,7 @@ class Dispatch:
         """``by_design`` while somebody works on the asset and the rule falls silent for that."""
         if not self._rules[happened.rule].settings.suppress_during_work:
             return "none"
-        return "by_design" if tx.orders(state="in_progress", asset=happened.asset, limit=1) else "none"
+        return "by_design" if tx.at_work(happened.asset) else "none"
 
 
 def _kind(decision: Decision) -> str:

@@ -14,19 +14,24 @@ def standing_above(site: Site) -> Above:
     """A function of an asset and the signals that its rule looks at."""
 
     def above(asset: str, signals: Iterable[str]) -> tuple[str, ...]:
-        return (*ancestors(site, asset), *dict.fromkeys(each for name in signals for each in readers(name)))
+        known = readers()
+        found = (known.get(name) or known.get(_of_any(name)) or () for name in signals)
+        return (*ancestors(site, asset), *dict.fromkeys(device for devices in found for device in devices))
 
     @cache
-    def readers(signal: str) -> tuple[str, ...]:
-        quantity = signal.partition("/")[2]
-        return tuple(
-            device
-            for device, settings in site.devices.items()
-            for name in settings.signals()
-            if name == signal or ("{" in name and name.partition("/")[2] == quantity)
-        )
+    def readers() -> dict[str, list[str]]:
+        """The devices that read each signal; names with a placeholder stand under their quantity."""
+        index: dict[str, list[str]] = {}
+        for device, settings in site.devices.items():
+            for name in settings.signals():
+                index.setdefault(_of_any(name) if "{" in name else name, []).append(device)
+        return index
 
     return above
+
+
+def _of_any(signal: str) -> str:
+    return "*/" + signal.partition("/")[2]
 
 
 def ancestors(site: Site, asset: str) -> list[str]:

@@ -39,7 +39,7 @@ NEW_FAULTS = (
     .select_from(alarms)
     .where(
         same(alarms),
-        alarms.c.decision.in_(["opened", "flood"]),
+        or_(alarms.c.decision == "opened", alarms.c.decision == "flood"),
         alarms.c.decided_at > bindparam("after"),
         alarms.c.decided_at <= bindparam("at"),
     )
@@ -51,7 +51,7 @@ RELATED = (
     .where(
         same(work_order),
         work_order.c.origin == "alarm",
-        work_order.c.state.in_(STILL_TO_DO),
+        or_(*(work_order.c.state == state.value for state in STILL_TO_DO)),
         work_order.c.opened_at >= bindparam("after"),
         work_order.c.opened_at <= bindparam("at"),
         or_(_own, _parent, work_order.c.asset.in_(select(assets.c.code).where(same(assets, "parent")))),

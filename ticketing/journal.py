@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import bindparam, func, select, update
+from sqlalchemy import bindparam, func, or_, select, update
 
 from ticketing.permissions import require
 from ticketing.reading import Reading
@@ -18,7 +18,9 @@ _LATELY = (
     alarm_event.c.at > bindparam("after"),
     alarm_event.c.at <= bindparam("until"),
 )
-TIMES_ACTIVE = select(func.count()).where(*_LATELY, alarm_event.c.kind.in_(["raised", "reactivated"]))
+TIMES_ACTIVE = select(func.count()).where(
+    *_LATELY, or_(alarm_event.c.kind == "raised", alarm_event.c.kind == "reactivated")
+)
 NOTED = select(func.count()).where(*_LATELY, alarm_event.c.kind == "chatters")
 
 

@@ -77,7 +77,7 @@ def _order_select() -> Select[Any]:
         ),
         "cost_fen": _beside(wo_cost, func.coalesce(func.sum(wo_cost.c.cost_fen), 0).cast(BigInteger)),
         "approvals_missing": _beside(
-            approval, func.count(), approval.c.decision.in_(["pending", "rejected"])
+            approval, func.count(), or_(approval.c.decision == "pending", approval.c.decision == "rejected")
         ),
     }
     return select(*columns, *(fact.label(name) for name, fact in facts.items()))
@@ -98,6 +98,11 @@ OF_ALARM = ORDERS.where(
     same(work_order), work_order.c.number.in_(select(wo_alarm.c.number).where(same(wo_alarm, "episode")))
 ).order_by(*NEWEST)
 OF_ASSET = ORDERS.where(same(work_order, "asset")).order_by(*NEWEST).limit(bindparam("limit"))
+AT_WORK = (
+    select(work_order.c.number)
+    .where(same(work_order, "asset"), work_order.c.state == State.IN_PROGRESS.value)
+    .limit(1)
+)
 OPEN_ORDER = ORDERS.where(work_order.c.fault_key == bindparam("fault_key"), IS_OPEN)
 ALARMS = select(*[alarm.c[name] for name in Alarm.__dataclass_fields__])
 ALARM = ALARMS.where(alarm.c.site == bindparam("site"), alarm.c.episode == bindparam("episode"))
@@ -158,6 +163,10 @@ class Reading:
         )
         found = {State(state): count for state, count in self.connection.execute(counts)}
         return {state: found.get(state, 0) for state in State}
+
+    def at_work(self, asset: str) -> bool:
+        """Whether somebody works on the asset now."""
+        return self.connection.scalar(AT_WORK, self.of(asset=asset)) is not None
 
     def open_order_for(self, fault_key: str) -> Order | None:
         """The one open order of this fault key, if there is one."""

@@ -7,12 +7,12 @@ of, and the devices that read what it looks at. A device that does not answer is
 
 from __future__ import annotations
 
-from sqlalchemy import ColumnElement, bindparam, select, update
+from sqlalchemy import ColumnElement, bindparam, or_, select, update
 
 from ticketing import timers
 from ticketing.auto_open import decide
 from ticketing.reading import Reading
-from ticketing.records import Alarm, State
+from ticketing.records import Alarm
 from ticketing.tables import alarm as alarms
 from ticketing.tables import same, shelf
 from ticketing.writing import Writing
@@ -22,8 +22,20 @@ SHELVED = (
     select(shelf.c.asset)
     .where(
         same(shelf, "asset"),
-        shelf.c.rule_id.in_([ANY_RULE, bindparam("rule_id")]),
+        or_(shelf.c.rule_id == ANY_RULE, shelf.c.rule_id == bindparam("rule_id")),
         shelf.c.until > bindparam("at"),
+    )
+    .limit(1)
+)
+
+INHIBITING = (
+    select(alarms.c.episode)
+    .where(
+        same(alarms),
+        alarms.c.inhibits,
+        alarms.c.mode == "live",
+        alarms.c.cleared_at.is_(None),
+        alarms.c.asset.in_(bindparam("above", expanding=True)),
     )
     .limit(1)
 )
@@ -39,9 +51,7 @@ def is_inhibited(read: Reading, above: tuple[str, ...]) -> bool:
     """Whether a live alarm that inhibits is active on one of these."""
     if not above:
         return False
-    inhibiting = read.here(alarms, inhibits=True, mode="live", cleared_at=None)
-    query = select(alarms.c.episode).where(inhibiting, alarms.c.asset.in_(above))
-    return read.connection.scalar(query.limit(1)) is not None
+    return read.connection.scalar(INHIBITING, {**read.of(), "above": above}) is not None
 
 
 def inhibition_began(tx: Writing, above: Alarm, at: int) -> None:
@@ -76,7 +86,7 @@ def _reason(tx: Writing, alarm: Alarm, at: int) -> str:
         return "shelved"
     if is_inhibited(tx, alarm.above):
         return "by_design"
-    at_work = alarm.suppression == "by_design" and tx.count_orders(state=State.IN_PROGRESS, asset=alarm.asset)
+    at_work = alarm.suppression == "by_design" and tx.at_work(alarm.asset)
     return "by_design" if at_work else "none"
 
 
