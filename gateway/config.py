@@ -269,7 +269,7 @@ class _Reader:
             return None
         tree = {file: self.read(file) for file in FILES}
         head, assets, devices = tree["site.toml"], tree["assets.toml"], tree["devices.toml"]
-        self.only(head, "site.toml", {"site", "spool", "store", "web"})
+        self.only(head, "site.toml", {"site", "spool", "store", "web", "notify"})
         self.only(assets, "assets.toml", {"class", "asset"})
         self.only(devices, "devices.toml", {"line", "device"})
         self.only(tree["rules.toml"], "rules.toml", {"rule"})
@@ -294,6 +294,7 @@ class _Reader:
             "models": self.table(MODEL_KINDS, tree["models.toml"], "models.toml", "model"),
             "people": self.table(Person, tree["people.toml"], "people.toml", "person"),
             "shifts": self.table(ShiftSettings, tree["people.toml"], "people.toml", "shift"),
+            "channels": self.table(CHANNEL_KINDS, head, "site.toml", "notify"),
         }
         if settings is None or any(value is None for value in read.values()):
             return None
@@ -306,6 +307,7 @@ class _Reader:
         _check_rules(site, self.wrong)
         _check_models(site, self.wrong)
         _check_people(site, self.wrong)
+        _check_channels(site, self.wrong)
         return site
 
     def with_own(self, name: str, tree: dict[str, Any]) -> Any:
@@ -609,6 +611,14 @@ def _check_people(site: Site, wrong: Wrong) -> None:
             wrong(
                 "people.toml", f"person.{name}.shift", repr(person.shift), _did_you_mean(person.shift, known)
             )
+
+
+def _check_channels(site: Site, wrong: Wrong) -> None:
+    for name, channel in site.channels.items():
+        others = set(site.channels) - {name}
+        if channel.fallback is not None and channel.fallback not in others:
+            key = f"notify.{name}.fallback"
+            wrong("site.toml", key, repr(channel.fallback), _did_you_mean(channel.fallback, others))
 
 
 def _check_scope(site: Site, scope: Any, file: str, key: str, wrong: Wrong) -> None:

@@ -11,6 +11,7 @@ import json
 import logging
 import os
 import signal
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, suppress
 from functools import partial
@@ -33,6 +34,7 @@ from gateway.building import (
     maintained,
     sensor_slots,
 )
+from gateway.channels import policy_of
 from gateway.clock import Clock
 from gateway.config import Site
 from gateway.control import ControlServer
@@ -45,9 +47,11 @@ from gateway.intake import Intake
 from gateway.ledger import FOLLOWER, Item, Ledger
 from gateway.lines import Lines
 from gateway.lookback import Lookback
+from gateway.notifying import Notifier
 from gateway.own import GATEWAY, OwnSignals
 from gateway.pipeline import Pipeline
 from gateway.probing import Prober
+from gateway.register import introduce
 from gateway.reload import Reload
 from gateway.spool import Spool, SpoolFailed
 from gateway.store import Store
@@ -77,7 +81,7 @@ def main_loop(site: Site) -> None:
 
 def _prepare(site: Site) -> None:
     """Make the ticket core, or bring it up to date: its tools weigh 12 MB that nothing else needs."""
-    Desk.open(site.core, site=site.site.id).close()
+    Desk.open(site.core, site=site.site.id, policy=policy_of(site)).close()
 
 
 async def serve(site: Site) -> None:
@@ -112,6 +116,7 @@ class Daemon:
         panel = build_panel(site, self.dispatch.stages())
         self.pipeline = Pipeline(spool, panel, self.sensors, self.dispatch, self.intake)
         self.forwarder = Forwarder(spool, store)
+        self.notifier = Notifier(site, desk, self.clock.now)
         self.ledger = Ledger(
             site.state / "ledger.db", spool, self.clock.now, lambda: self.sources, self._counters
         )
@@ -135,10 +140,11 @@ class Daemon:
     @classmethod
     async def open(cls, site: Site, stack: AsyncExitStack) -> Daemon:
         """Open what is on disk; ``stack`` closes it."""
-        desk = await asyncio.to_thread(Desk.open, site.core, site=site.site.id)
+        desk = await asyncio.to_thread(Desk.open, site.core, site=site.site.id, policy=policy_of(site))
         stack.callback(desk.close)
         with desk.transaction() as tx:
             tx.sync_assets(maintained(site))
+        introduce(desk, site, time.time_ns() // 1_000_000)
         store = build_store(site)
         stack.callback(store.close)
         spool = Spool(site.state / "spool", site.spool, followers=("judge", FOLLOWER, store.name))
@@ -162,6 +168,7 @@ class Daemon:
                 group.create_task(self.spool.watch(), name="spool"),
                 group.create_task(self._watchdog(), name="watchdog"),
                 group.create_task(beat(self.intake, self.clock.now), name="heartbeat"),
+                group.create_task(self.notifier.run(), name="notifier"),
             ]
             self.lines.start(group)
             notify("READY=1")

@@ -67,6 +67,23 @@ def deliveries(read: Reading, now: int) -> list[Delivery]:
     return found
 
 
+def take(tx: Writing, now: int, lease: int) -> list[Delivery]:
+    """What is due, for one who sends it now; for ``lease`` ms nobody else gets it, then it is due again."""
+    found = deliveries(tx, now)
+    keys = [key for delivery in found for key in delivery.keys]
+    if keys:
+        mine = tx.here(outbox) & outbox.c.key.in_(keys)
+        tx.connection.execute(update(outbox).where(mine).values(next_at=now + lease))
+    return found
+
+
+def counts(read: Reading) -> dict[tuple[str, str], int]:
+    """How many messages each channel has in each state: waiting, delivered, given_up."""
+    counted = select(outbox.c.channel, outbox.c.state, func.count()).where(read.here(outbox))
+    rows = read.connection.execute(counted.group_by(outbox.c.channel, outbox.c.state))
+    return {(channel, state): count for channel, state, count in rows}
+
+
 def _bundled(channel: str, due: list[tuple[str, Any]], room: int) -> list[Delivery]:
     if room <= 0:
         return []
