@@ -37,14 +37,14 @@ class Inbox:
         self.batches.append(batch)
         return self.room
 
-    async def until(self, met: Callable[[list[Batch]], bool], within: float = 10.0) -> list[Batch]:
+    async def until(self, met: Callable[[list[Batch]], bool], within: float = 60.0) -> list[Batch]:
         """Wait until the batches are as wanted."""
         async with asyncio.timeout(within):
             while not met(self.batches):  # the condition is the test's own
                 await asyncio.sleep(0.002)
         return self.batches
 
-    async def wait(self, count: int, within: float = 10.0) -> list[Batch]:
+    async def wait(self, count: int, within: float = 60.0) -> list[Batch]:
         """Wait for so many batches."""
         return await self.until(lambda batches: len(batches) >= count, within)
 

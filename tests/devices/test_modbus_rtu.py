@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import math
 import os
+from collections import Counter
 from datetime import timedelta
 from typing import Any
 
@@ -31,8 +32,10 @@ def holding(device: str, *addresses: int) -> dict[str, Any]:
 
 
 def a_line(path: str, devices: dict[str, dict[str, Any]], **line: Any) -> Source:
-    settings = ModbusSerialLine.model_validate({"kind": "modbus-rtu", "port": path, "baud": 115200} | line)
-    defaults = {"line": "bus", "period": ms(50), "timeout": ms(50), "retries": 0}
+    """Patient with units, so that a busy machine makes none of them late; quick after a fault."""
+    common = {"kind": "modbus-rtu", "port": path, "baud": 115200, "latency": ms(50)}
+    settings = ModbusSerialLine.model_validate(common | line)
+    defaults = {"line": "bus", "period": ms(50), "timeout": ms(800), "retries": 0}
     [source] = open_sources(
         {"bus": settings},
         {name: ModbusDevice.model_validate(defaults | device) for name, device in devices.items()},
@@ -57,10 +60,11 @@ async def test_a_late_answer_is_never_taken_for_the_next(bus: Any, inbox: Any, r
     late = iter([False] * 3 + [True])
 
     def meddle(answer: bytes) -> list[tuple[float, bytes]]:
-        return [(0.07 if next(late, False) else 0.0, answer)]
+        return [(1.0 if next(late, False) else 0.0, answer)]
 
     bus.meddle = meddle
-    source = a_line(bus.path, {"u1": {"unit_id": 1, "points": holding("a", 20) | holding("a", 3000)}})
+    points = holding("a", 20) | holding("a", 3000)
+    source = a_line(bus.path, {"u1": {"unit_id": 1, "points": points}}, latency=ms(500))
     async with running(source, inbox):
         await inbox.wait(12)
     lost = [batch for batch in inbox.batches if batch.quality[0] == LOST]
@@ -75,7 +79,8 @@ async def test_a_late_answer_is_never_taken_for_the_next(bus: Any, inbox: Any, r
 async def test_a_unit_slower_than_its_timeout_is_lost_and_never_a_step_behind(
     bus: Any, inbox: Any, running: Any
 ) -> None:
-    source = a_line(bus.path, {"u1": {"unit_id": 1, "points": holding("a", 20) | holding("a", 3000)}})
+    points = holding("a", 20) | holding("a", 3000)
+    source = a_line(bus.path, {"u1": {"unit_id": 1, "points": points, "timeout": ms(50)}})
     async with running(source, inbox):
         await inbox.wait(3)
         bus.meddle = lambda answer: [(0.13, answer)]  # beyond timeout and quarantine
@@ -197,21 +202,26 @@ async def test_silence_is_kept_before_each_request(bus: Any, inbox: Any, running
 
 @pytest.mark.parametrize("anyio_backend", [("asyncio", {"use_uvloop": True})])
 async def test_one_dead_unit_of_ten_does_not_disturb_the_others(bus: Any, inbox: Any, running: Any) -> None:
+    """By counts; how steadily they are read is judged in virtual time (test_line)."""
     bus.char = 10 / 19200
     devices = {
-        f"u{n}": {"unit_id": n, "points": holding(f"a{n}", 1, 2), "period": ms(600), "timeout": ms(100)}
+        f"u{n}": {"unit_id": n, "points": holding(f"a{n}", 1, 2), "period": ms(600), "timeout": ms(300)}
         for n in range(1, 11)
     }
     bus.dead = {4}
-    async with running(a_line(bus.path, devices, baud=19200), inbox):
-        await inbox.wait(90, within=20)  # three more attempts, then u4 is parked
+    source = a_line(bus.path, devices, baud=19200)
+    async with running(source, inbox):
+        await inbox.until(lambda _: source.status().devices[3].state == "parked")
+        bus.requests.clear()
         inbox.batches.clear()
-        await inbox.wait(80, within=20)
-    jitters = []
-    for n in {*range(1, 11)} - {4}:
-        mine = [batch for batch in inbox.batches if batch.signals.source == f"u{n}"]
-        jitters += np.abs(np.diff([batch.time / 1e9 for batch in mine]) - 0.6).tolist()
-    assert np.quantile(jitters, 0.95) < 0.06, sorted(jitters)
+        await inbox.wait(100)
+    asked = Counter(unit for _, unit, *_ in bus.requests)
+    living = [asked[n] for n in range(1, 11) if n != 4]
+    assert max(living) - min(living) <= 2
+    assert asked[4] < 0.7 * min(living)
+    good = [batch for batch in inbox.batches if batch.quality[0] == 0]
+    assert {batch.signals.source for batch in good} == {f"u{n}" for n in range(1, 11)} - {"u4"}
+    assert len(good) >= 0.8 * 90
 
 
 async def test_a_stuck_transmitter_is_said_and_costs_little(bus: Any, inbox: Any, running: Any) -> None:
