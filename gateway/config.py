@@ -21,7 +21,7 @@ from typing import Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from devices.kinds import KINDS, DeviceSettings, LineSettings, clashes, overloads
-from gateway.channels import ChannelSettings
+from gateway.channels import CHANNEL_KINDS, ChannelSettings
 from gateway.history import HistorySettings
 from gateway.influx import InfluxSettings
 from gateway.own import GATEWAY, tables
