@@ -49,15 +49,6 @@ class Daemon:
         except (OSError, ValueError) as error:
             raise DaemonAwayError(f"no answer on {self.path}: {error}") from error
 
-    async def watch(self) -> AsyncIterator[Any]:
-        """What changed, about each second, until the daemon goes away (DaemonAwayError)."""
-        try:
-            async with self._asking("watch", {}) as reader:
-                while True:
-                    yield _decode(await reader.readline())
-        except (OSError, ValueError) as error:
-            raise DaemonAwayError(f"no live values on {self.path}: {error}") from error
-
     @contextlib.asynccontextmanager
     async def _asking(self, op: str, arguments: dict[str, Any]) -> AsyncIterator[asyncio.StreamReader]:
         reader, writer = await asyncio.open_unix_connection(self.path, limit=LONGEST_LINE)
@@ -134,7 +125,7 @@ class LiveFeed:
     async def _run(self) -> None:
         while True:
             try:
-                async for news in self.daemon.watch():
+                async for news in self.daemon.stream("watch"):
                     for mailbox in self._mailboxes:
                         mailbox.put(news["signals"], online=True)
             except DaemonAwayError:

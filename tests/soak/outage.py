@@ -99,8 +99,10 @@ def _send_the_rest(folder: Path) -> int:
     )
     log.open()
     try:
-        if entries := log.read(log.cursors[store.name], 1_000_000):
+        at = log.cursors[store.name]
+        while entries := log.read(at, 1_000):  # as much as fits into one answer
             store.write(entries)
+            at = entries[-1].id
         return log.end_seq
     finally:
         log.abandon()
