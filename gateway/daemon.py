@@ -24,6 +24,7 @@ from devices.line import Time
 from devices.memory import Memory
 from devices.source import Source
 from gateway import live, logs
+from gateway.anchors import keep_anchoring
 from gateway.apart import apart
 from gateway.building import (
     bound_rules,
@@ -169,6 +170,7 @@ class Daemon:
                 group.create_task(self._watchdog(), name="watchdog"),
                 group.create_task(beat(self.intake, self.clock.now), name="heartbeat"),
                 group.create_task(self.notifier.run(), name="notifier"),
+                group.create_task(keep_anchoring(self.desk, self.site.state, self.clock.now), name="audit"),
             ]
             self.lines.start(group)
             notify("READY=1")
@@ -274,8 +276,8 @@ class Daemon:
             "tail": tail,
             "demo": demo,
             "ledger": ledger,
-            "rules": rules,
             "reload": self.reload.answer,
+            "rules": rules,
             "models": models,
         }
 

@@ -59,6 +59,7 @@ from ticketing.tables import (
     wo_task,
     work_order,
 )
+from ticketing.tables import site as sites
 
 OPEN = "open"  # as a filter: every state that still asks for work
 
@@ -313,6 +314,16 @@ class Reading:
     def verify(self) -> events.Chain:
         """Check the hash chain of the site's whole history."""
         return events.check(self.connection, self.site)
+
+    def head(self) -> tuple[int, str]:
+        """Where the history ends: its last line and that line's hash."""
+        ends = select(sites.c.head_seq, sites.c.head_hash).where(self.here(sites))
+        row = self.connection.execute(ends).one()
+        return row.head_seq, row.head_hash
+
+    def hash_of(self, seq: int) -> str | None:
+        """The hash of one line of the history, if there is one."""
+        return self.connection.scalar(select(wo_event.c.hash).where(self.here(wo_event, seq=seq)))
 
     def export(self) -> str:
         """All orders with their alarms, evidence hashes, links and history as canonical JSON.

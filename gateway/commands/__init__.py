@@ -6,6 +6,7 @@ import typer
 
 from gateway.commands import (
     alarms,
+    backup,
     devices,
     exchange,
     figures,
@@ -31,7 +32,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-for part in (gateway, devices, orders, ledger, probe, reload, people, exchange, figures):
+for part in (gateway, devices, orders, ledger, probe, reload, people, exchange, figures, backup):
     app.add_typer(part.app)
 app.add_typer(alarms.app, name="alarms")
 app.add_typer(models.app, name="models")

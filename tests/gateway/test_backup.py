@@ -1,0 +1,166 @@
+"""Backups while others write, every flipped bit found; heads of the history that outlive a rewritten database."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from gateway import anchors, backup
+from gateway.config import Site, load_site
+from gateway.supervisor import AlreadyRunningError, StateLock
+from tests.ticketing.scene import ASSETS, LEAD, T0, TECHNICIAN
+from ticketing import Desk
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    """A copy of the demo's files with an empty state folder."""
+    shutil.copytree(ROOT / "examples" / "demo", tmp_path / "site", ignore=shutil.ignore_patterns("state"))
+    found = load_site(tmp_path / "site")
+    found.state.mkdir()
+    return found
+
+
+@pytest.fixture
+def desk(site: Site) -> Iterator[Desk]:
+    """Its ticket core with one order and a picture."""
+    opened = Desk.open(site.core, site=site.site.id)
+    with opened.transaction() as tx:
+        tx.sync_assets(ASSETS)
+        number = tx.open_order(TECHNICIAN, at=T0, asset="pump-1", title="漏油").number
+        tx.attach(
+            TECHNICIAN, number, at=T0, name="a.png", mime="image/png", data=b"\x89PNG\r\n\x1a\n" + bytes(9000)
+        )
+    yield opened
+    opened.close()
+
+
+def report(desk: Desk, n: int) -> None:
+    with desk.transaction() as tx:
+        tx.open_order(LEAD, at=T0 + n, asset="pump-2", title=f"order {n}")
+
+
+def test_a_backup_is_made_while_orders_are_written(site: Site, desk: Desk, tmp_path: Path) -> None:
+    stop = threading.Event()
+    written = []
+
+    def write() -> None:
+        while not stop.is_set():
+            report(desk, len(written))
+            written.append(1)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        while not written:
+            writer.join(0.01)
+        archive, manifest = backup.make(site, tmp_path / "out", T0)
+    finally:
+        stop.set()
+        writer.join(30)
+    assert 2 <= manifest["orders"] <= len(written) + 1
+    assert backup.verify(archive) == manifest
+    assert archive.stat().st_mode & 0o077 == 0
+
+
+def test_what_is_restored_is_what_was_there(site: Site, desk: Desk, tmp_path: Path) -> None:
+    anchors.anchor(desk, site.state, T0)
+    (site.state / "models").mkdir()
+    (site.state / "models" / "pump.json").write_text("{}")
+    with desk.read() as read:
+        before = read.export()
+    archive, _ = backup.make(site, tmp_path / "out", T0)
+    report(desk, 1)
+    desk.close()
+    (site.state / "models" / "pump.json").write_text("spoilt")
+    aside = backup.restore(archive, site, T0)
+    assert {path.name for path in aside} >= {f"core.db.before-{T0}", f"models.before-{T0}"}
+    again = Desk.open(site.core, site=site.site.id)
+    with again.read() as read:
+        assert read.export() == before
+    assert anchors.audit(again, site.state).broken == ""
+    again.close()
+    assert (site.state / "models" / "pump.json").read_text() == "{}"
+
+
+def test_a_running_gateway_is_not_restored_over(site: Site, desk: Desk, tmp_path: Path) -> None:
+    archive, _ = backup.make(site, tmp_path / "out", T0)
+    with StateLock(site.state), pytest.raises(AlreadyRunningError):
+        backup.restore(archive, site, T0)
+
+
+def test_every_flipped_bit_is_found(site: Site, desk: Desk, tmp_path: Path) -> None:
+    archive, manifest = backup.make(site, tmp_path / "out", T0)
+    whole = archive.read_bytes()
+    damaged = tmp_path / "damaged.tar.gz"
+    dice = random.Random(7)
+    missed = []
+    for _ in range(40):
+        place = dice.randrange(12, len(whole))  # gzip's head holds a time and a name that mean nothing
+        damaged.write_bytes(
+            whole[:place] + bytes([whole[place] ^ 1 << dice.randrange(8)]) + whole[place + 1 :]
+        )
+        try:
+            assert backup.verify(damaged) == manifest  # a bit that unpacks to the very same files
+            missed.append(place)
+        except backup.BackupError:
+            pass
+    assert len(missed) <= 2, missed
+    damaged.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(backup.BackupError, match="no whole backup"):
+        backup.verify(damaged)
+
+
+def test_heads_are_kept_once_each_and_agree(site: Site, desk: Desk) -> None:
+    assert anchors.anchor(desk, site.state, T0)
+    assert not anchors.anchor(desk, site.state, T0 + 1)
+    report(desk, 1)
+    assert anchors.anchor(desk, site.state, T0 + 2)
+    found = anchors.audit(desk, site.state)
+    assert (found.heads, found.broken) == (2, "")
+
+
+def test_a_history_rewritten_as_a_whole_is_found(site: Site, desk: Desk, tmp_path: Path) -> None:
+    """Somebody makes the database anew with another story; its own chain is right, the kept heads are not."""
+    anchors.anchor(desk, site.state, T0)
+    desk.close()
+    Path(site.core).unlink()
+    for companion in Path(site.core).parent.glob("core.db-*"):
+        companion.unlink()
+    forged = Desk.open(site.core, site=site.site.id)
+    with forged.transaction() as tx:
+        tx.sync_assets(ASSETS)
+        tx.open_order(TECHNICIAN, at=T0, asset="pump-1", title="another story")
+        tx.open_order(TECHNICIAN, at=T0, asset="pump-2", title="another story")
+    with forged.read() as read:
+        assert read.verify().broken is None
+    assert "is not the one that was kept" in anchors.audit(forged, site.state).broken
+    forged.close()
+
+
+def test_a_head_that_was_changed_or_lost_is_found(site: Site, desk: Desk) -> None:
+    for n in range(3):
+        report(desk, n)
+        anchors.anchor(desk, site.state, T0 + n)
+    path = site.state / anchors.HEADS
+    lines = path.read_text().splitlines()
+    for wrong in (
+        [lines[0], lines[2]],
+        [lines[0], lines[1].replace(f'"at":{T0 + 1}', f'"at":{T0}'), lines[2]],
+        [lines[0], "{", lines[2]],
+    ):
+        path.write_text("\n".join(wrong) + "\n")
+        assert "line 2" in anchors.audit(desk, site.state).broken
+    path.write_text("\n".join(lines) + "\n")
+    with desk._engine.execution_options(writing=True).begin() as connection:
+        connection.execute(text("DROP TRIGGER wo_event_update"))
+        connection.execute(text("UPDATE wo_event SET actor = 'x' WHERE seq = 2"))
+    assert "line 2" in anchors.audit(desk, site.state).broken
