@@ -72,7 +72,7 @@ def measure_name(site: Site, signal: str, function: str, length: float, language
     if function == "arithmetic":
         return _("a calculation with %(quantity)s", quantity=name)
     words = {"function": i18n.term(language, "function", function), "quantity": name}
-    if not length:
+    if not length or function == "age":  # an age has no window: its length is what the rule allows
         return _("%(function)s of %(quantity)s", **words)
     return _("%(function)s of %(quantity)s over %(length)s", length=duration(length, language), **words)
 
@@ -88,6 +88,8 @@ def measure_unit(site: Site, signal: str, function: str) -> str:
     match function:
         case "age":
             return "s"
+        case "hours":
+            return "h"
         case "rate":
             return f"{signal_unit(site, signal) or '1'}/s"
     return "" if function in _PLAIN else signal_unit(site, signal)

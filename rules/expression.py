@@ -48,7 +48,7 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class Windowed:
-    """``function`` of a signal's samples over ``length`` ns; ``share`` counts those for which ``condition`` holds.
+    """``function`` of a signal's samples over ``length`` ns; ``share`` and ``hours`` count where ``condition`` holds.
 
     ``age`` is the time in s since the signal's last good sample; ``length`` is the longest that it may be.
     """

@@ -185,18 +185,18 @@ class _Reader:
         return Operation(function, tuple(self.arithmetic(argument, depth + 1) for argument in node.args))
 
     def _window(self, node: ast.Call, function: str, depth: int) -> Windowed:
-        """``mean(v, "5m")`` and its like, and ``share(v > high, "5m")``."""
+        """``mean(v, "5m")`` and its like, and ``share(v > high, "5m")``, ``hours(n > 300, "7d")``."""
         of, length = self._signal_and_length(node, function)
-        if function != "share":
+        if FUNCTIONS[function].of not in {"hit", "held"}:
             return Windowed(function, self._signal(of, function), length)
         if not isinstance(of, ast.Compare) or not isinstance(
             found := self._comparisons(of, False, depth), Comparison
         ):
-            raise self._error('share takes one comparison: share(v > limit, "5m")')
+            raise self._error(f'{function} takes one comparison: {function}(v > limit, "5m")')
         if isinstance(found.right, Name) and found.right.name in self._signals:
             found = Comparison(MIRRORED[found.operator], found.right, found.left, found.text)
         if not isinstance(found.left, Name) or names(found.right) & self._signals:
-            raise self._error("share compares one signal as it is with a limit")
+            raise self._error(f"{function} compares one signal as it is with a limit")
         return Windowed(function, found.left.name, length, found)
 
     def _state(self, node: ast.Call, state: str, negated: bool) -> Comparison:

@@ -147,8 +147,8 @@ def _span(bound: Bound, feature: int, of_input: Sequence[Quantity]) -> tuple[flo
     if window.function == "share":
         return 0.0, 1.0
     span = of_input[bound.inputs.index(window.signal)].span
-    if window.function in {"mean", "min", "max"} and span:
-        return span
+    if window.function in {"mean", "min", "max", "median", "p5", "p10", "p90", "p95"}:
+        return span or _UNKNOWN
     if window.function in {"std", "spread"}:
         return 0.0, span[1] - span[0] if span else math.inf
     return _UNKNOWN if window.function == "rate" else (0.0, math.inf)

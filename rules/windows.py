@@ -20,6 +20,7 @@ from rules.condition import Band
 
 PARTS = 60
 _PART = np.arange(PARTS)
+_HOUR = 3_600_000_000_000  # ns
 NEVER = -(2**62)  # far enough back that no time minus it overflows
 SILENCE = GRACE = 60_000_000_000
 Floats = NDArray[np.float64]
@@ -29,7 +30,7 @@ Times = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """``function`` of ``signal`` over ``length`` ns; of ``share``, the samples within ``band`` count.
+    """``function`` of ``signal`` over ``length`` ns; of ``share`` and ``hours``, what is within ``band`` counts.
 
     ``age`` is none of the functions below: it is how long ago the last good sample was, in s; its ``length`` is the
     longest that it may be.
@@ -99,14 +100,22 @@ class Ring:
         if self.function.of == "gain":
             y, self.before[rows] = _gain(self.before[rows], x), x
         elif self.function.of == "hit":
-            inside = (x >= self._low[rows]) & (x <= self._high[rows])
-            y = (inside != self._outside[rows]).astype(np.float64)
+            y = self._hits(rows, x)
+        elif self.function.of == "held":
+            y = self._hits(rows, self.before[rows]) * ((times - self.last[rows]) / _HOUR)
+            self.before[rows] = x
         part = self.part[rows]
         at = (rows, part % PARTS)
         old = {name: field[at] for name, field in self.fields.items()}
         new = self.function.add(old, y, (times - part * self.width) / 1e9)
         for name, field in self.fields.items():
             field[at] = new[name]
+
+    def _hits(self, rows: Rows, x: Floats) -> Floats:
+        """1 where ``x`` is within the band, 0 where not or unknown."""
+        inside = (x >= self._low[rows]) & (x <= self._high[rows])
+        hits: Floats = ((inside != self._outside[rows]) & ~np.isnan(x)).astype(np.float64)
+        return hits
 
     def _age(self, rows: Rows) -> Floats:
         """How many s before the running sixtieth each of the others began."""
@@ -243,6 +252,10 @@ def _add_extremes(old: Parts, y: Floats, _lag: Floats) -> Parts:
     return {"low": np.minimum(old["low"], y), "high": np.maximum(old["high"], y)}
 
 
+def _keep_newest(_old: Parts, y: Floats, _lag: Floats) -> Parts:
+    return {"newest": y}
+
+
 def _add_moments(old: Parts, y: Floats, lag: Floats) -> Parts:
     """Mean and squared deviations as they come (Welford 1962): a small spread on a large value is not drowned."""
     n = old["n"] + 1
@@ -283,6 +296,21 @@ def _high(parts: Parts, _age: Floats) -> Floats:
     return found
 
 
+def _quantile(level: float) -> Callable[[Parts, Floats], Floats]:
+    """Of the newest samples of the sixtieths, those without any left out; interpolated as NumPy does."""
+
+    def quantile(parts: Parts, _age: Floats) -> Floats:
+        ordered = np.sort(parts["newest"], axis=1)  # NaN comes last
+        place = (np.count_nonzero(~np.isnan(ordered), axis=1) - 1) * level
+        below = np.floor(place).astype(np.intp)[:, None]
+        low = np.take_along_axis(ordered, below, axis=1)[:, 0]
+        high = np.take_along_axis(ordered, np.ceil(place).astype(np.intp)[:, None], axis=1)[:, 0]
+        found: Floats = low + (high - low) * (place - below[:, 0])
+        return found
+
+    return quantile
+
+
 def _spread(parts: Parts, age: Floats) -> Floats:
     return _high(parts, age) - _low(parts, age)
 
@@ -318,12 +346,13 @@ class Function:
     empty: Mapping[str, float]
     add: Callable[[Parts, Floats, Floats], Parts]
     result: Callable[[Parts, Floats], Floats]
-    of: Literal["value", "hit", "gain"] = "value"
+    of: Literal["value", "hit", "gain", "held"] = "value"
     same_unit: bool = True
 
 
 _SUM = {"n": 0.0, "total": 0.0}
 _EXTREMES = {"low": np.inf, "high": -np.inf}
+_NEWEST = {"newest": np.nan}
 _MOMENTS = {"n": 0.0, "mean": 0.0, "m2": 0.0, "lag": 0.0}
 
 FUNCTIONS = {
@@ -333,8 +362,14 @@ FUNCTIONS = {
     "min": Function(_EXTREMES, _add_extremes, _low),
     "max": Function(_EXTREMES, _add_extremes, _high),
     "spread": Function(_EXTREMES, _add_extremes, _spread),
+    "median": Function(_NEWEST, _keep_newest, _quantile(0.5)),
+    "p5": Function(_NEWEST, _keep_newest, _quantile(0.05)),
+    "p10": Function(_NEWEST, _keep_newest, _quantile(0.1)),
+    "p90": Function(_NEWEST, _keep_newest, _quantile(0.9)),
+    "p95": Function(_NEWEST, _keep_newest, _quantile(0.95)),
     "count": Function(_SUM, _add_sum, _count, same_unit=False),
     "rate": Function(_MOMENTS, _add_moments, _rate, same_unit=False),
     "increase": Function(_SUM, _add_sum, _total, of="gain", same_unit=False),
     "share": Function(_SUM, _add_sum, _mean, of="hit", same_unit=False),
+    "hours": Function(_SUM, _add_sum, _total, of="held", same_unit=False),
 }

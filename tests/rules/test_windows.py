@@ -25,15 +25,27 @@ PLAIN: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
     "min": lambda _, x: float(x.min()),
     "max": lambda _, x: float(x.max()),
     "spread": lambda _, x: float(np.ptp(x)),
+    "median": lambda t, x: float(np.median(newest(t, x))),
+    "p5": lambda t, x: float(np.percentile(newest(t, x), 5)),
+    "p10": lambda t, x: float(np.percentile(newest(t, x), 10)),
+    "p90": lambda t, x: float(np.percentile(newest(t, x), 90)),
+    "p95": lambda t, x: float(np.percentile(newest(t, x), 95)),
     "count": lambda _, x: float(x.size),
     "share": lambda _, x: float((x > 3).mean()),
     "rate": lambda t, x: float(np.polyfit(t, x, 1)[0]) if np.ptp(t) else math.nan,
     "increase": lambda _, x: float(sum(b if b < a else b - a for a, b in pairwise(x))),
+    "hours": lambda t, x: float((np.diff(t) * (x[:-1] > 3)).sum() / 3600),
 }
 
 
+def newest(t: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """The newest sample of each sixtieth."""
+    part = np.floor(t)
+    return x[np.append(part[1:] != part[:-1], True)]
+
+
 def window(function: str, signal: str = "a/v") -> Window:
-    return Window(function, signal, LENGTH, GAP, Band.of(">", 3) if function == "share" else None)
+    return Window(function, signal, LENGTH, GAP, Band.of(">", 3) if function in {"share", "hours"} else None)
 
 
 def test_every_function_has_a_plain_formula() -> None:
@@ -64,7 +76,7 @@ def test_a_window_is_the_plain_formula_over_its_sixtieths(
         inside = np.flatnonzero(held)
         if function == "rate":
             continue  # exact only for one sample a sixtieth: below
-        if function == "increase" and inside[0] > 0:
+        if function in {"increase", "hours"} and inside[0] > 0:
             inside = np.concatenate(([inside[0] - 1], inside))  # the step into the window was made within it
         wanted = PLAIN[function](times[inside] / 1e9, x[inside])
         assert found == pytest.approx(wanted, rel=1e-9, abs=1e-9)

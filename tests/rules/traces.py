@@ -23,6 +23,7 @@ PLAIN = [
 WINDOWS = [
     "mean(v, '4s') > 3", "max(v, '3s') - min(v, '3s') > 2", "share(v > high, '5s') >= 0.6", "frozen(v, '4s')",
     "not frozen(w, '4s')", "rate(v, '4s') > 0.5", "mean(v, '4s') > w", "count(w, '5s') > 3", "increase(n, '5s') >= 4",
+    "median(v, '4s') > 3", "p90(w, '5s') >= 6", "hours(v > high, '5s') > 0.0005", "not hours(v > 3, '3s') > 0.0003",
 ]  # fmt: skip
 BY_THE_CLOCK = ["stale(v, '4s')", "not stale(w, '5s')", "stale(n, '2s')"]
 
