@@ -21,6 +21,7 @@ from gateway.web import (
     api_files,
     api_knowledge,
     api_orders,
+    api_people,
     health,
     ledger,
     orders,
@@ -53,7 +54,7 @@ def create_app(
     door = Door(desk, site.web)
     app.state.house = House(site, desk, store, daemon, LiveFeed(daemon), Renderer(site), now, door)
     app.include_router(orders.router, dependencies=[may("order.read")])
-    for api in (api_orders, api_alarms, api_files, api_knowledge, api_figures, api_exchange):
+    for api in (api_orders, api_alarms, api_files, api_knowledge, api_figures, api_exchange, api_people):
         app.include_router(api.router)
     for part in (plant, health, ledger):
         app.include_router(part.router, dependencies=[may("plant.read")])
