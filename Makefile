@@ -6,7 +6,7 @@ PYTHON ?= python3
 ROOMS := devices gateway models rules simulators ticketing
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test lint format bench bench-write bench-flat-out bench-500-devices bench-latency bench-store-away bench-models bench-plant lock soak-kill soak-outage clean
+.PHONY: help setup setup-dev demo test lint format bench bench-write bench-flat-out bench-500-devices bench-latency bench-store-away bench-models bench-plant lock soak-kill soak-outage soak-chaos bench-wire clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -55,6 +55,13 @@ KILLS ?= 100
 MINUTES ?= 10
 soak-kill: setup-dev  ## kill -9 under load, KILLS=100 times: nothing lost, nothing doubled
 	@$(BIN)/python -m tests.soak.kill --kills $(KILLS)
+
+N ?= 1000000
+soak-chaos: setup-dev  ## N=1000000 questions through the chaos proxy, Modbus RTU and TCP: no wrong value
+	@$(BIN)/python -m tests.soak.chaos --transactions $(N)
+
+bench-wire: setup-dev  ## how much of a serial line's time is used, and how late others are read while devices are dead
+	@$(BIN)/python -m tests.bench.bench_wire
 
 soak-outage: setup-dev  ## InfluxDB away for MINUTES=10: nothing lost, memory flat, fast to drain
 	@$(BIN)/python -m tests.soak.outage --minutes $(MINUTES)

@@ -8,14 +8,15 @@ import math
 import random
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
 
 from devices.batch import Batch, DeviceError, Emit, Reason, bad
-from devices.circuit import Budget, Circuit, Outage, State
-from devices.source import DeviceStatus, SourceStatus, Tally
+from devices.circuit import Budget, Outage, State
+from devices.slots import Member, Slots, lay_out, next_slot
+from devices.source import DeviceStatus, SourceStatus
 from devices.unit import OwnedWire, Poll, Reading, Unit
 from devices.wire import LineDownError
 
@@ -23,9 +24,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _COMM_LOST = bad(Reason.COMM_LOST)
-_SMOOTH = 0.1
 _REOPEN_FIRST, _REOPEN_LONGEST = 0.5, 5.0
-_LONGEST_SPREAD = 2.0  # seconds: no device waits longer for its first reading
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,41 +34,6 @@ class Time:
     now: Callable[[], float] = time.monotonic
     wall: Callable[[], int] = time.time_ns
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
-
-
-@dataclass(slots=True)
-class _Member:
-    """A unit with all that the line remembers of it."""
-
-    unit: Unit
-    circuit: Circuit = field(default_factory=Circuit)
-    outage: Outage = field(default_factory=Outage)
-    tally: Tally = field(default_factory=Tally)
-    since: int = 0
-    detail: str = ""
-    known: bool = False  # it has answered before
-
-    @property
-    def trusted(self) -> bool:
-        """Will it answer, as far as we know?"""
-        return self.known and self.circuit.state is State.HEALTHY
-
-
-@dataclass(slots=True)
-class _Slots:
-    """The fixed grid of one poll: ``origin + n * period``, by multiplication, so that nothing drifts."""
-
-    member: _Member
-    poll: Poll
-    origin: float
-    due: float
-    n: int = 0
-    taken: float = -math.inf  # when a slot was last taken
-    read: float | None = None  # when it was last read
-
-    def advance(self, slots: int = 1) -> None:
-        self.n += slots
-        self.due = self.origin + self.n * self.poll.period
 
 
 class Line:
@@ -93,7 +57,7 @@ class Line:
     ) -> None:
         self.name, self.kind = name, kind
         self._wire = wire
-        self._members = [_Member(unit) for unit in units]
+        self._members = [Member(unit) for unit in units]
         self._start = start
         self._clock = clock or Time()
         self._draw = draw
@@ -161,47 +125,18 @@ class Line:
         )
 
     async def _serve(self, emit: Emit) -> None:
-        grids = self._grids()
+        grids = lay_out(self._members, self._clock.now(), self._start)
         while True:
             now = self._clock.now()
-            slots = _next(grids, now, self._after_failure)
+            slots = next_slot(grids, now, self._after_failure)
             if slots.due > now:
                 await self._idle(grids, now, slots.due)
                 continue
-            self._take(slots, now)
+            slots.take(now)
             await self._run(slots, emit)
             slots.advance()
 
-    def _grids(self) -> list[_Slots]:
-        """Polls one after the other, each at the predicted end of the one before.
-
-        Lines begin in step with 64 ticks of the fastest period: one wake of the loop then serves several lines,
-        which costs a third of waking for each.
-        """
-        grids: list[_Slots] = []
-        fastest = min(poll.period for member in self._members for poll in member.unit.polls)
-        spread = min(fastest, _LONGEST_SPREAD)
-        tick = spread / 64
-        at = math.ceil((self._clock.now() + self._start * spread) / tick) * tick
-        for member in self._members:
-            for poll in member.unit.polls:
-                grids.append(_Slots(member, poll, origin=at, due=at))
-                at += poll.cost
-        return grids
-
-    def _take(self, slots: _Slots, now: float) -> None:
-        """Account for the slot that is due, and for those that went by while the line was busy."""
-        tally = slots.member.tally
-        slots.taken = now
-        missed = int((now - slots.due) / slots.poll.period)
-        if missed:
-            slots.advance(missed)
-            tally.expected += missed
-            tally.skip("late", missed)
-        tally.expected += 1
-        tally.worst_lateness = max(tally.worst_lateness, now - slots.due)
-
-    async def _run(self, slots: _Slots, emit: Emit) -> None:
+    async def _run(self, slots: Slots, emit: Emit) -> None:
         member, poll = slots.member, slots.poll
         async with self._free:
             reading = await self._attempt(member, poll)
@@ -215,13 +150,13 @@ class Line:
         else:
             now = self._clock.now()
             middle = (reading.started + reading.ended) / 2
-            self._measure(slots, reading, middle)
+            slots.measure(reading, middle)
             batch = Batch(
                 poll.signals, wall - round((now - middle) * 1e9), wall, reading.values, reading.quality
             )
         self._hand_over(slots, batch, reading is not None, emit)
 
-    def _hand_over(self, slots: _Slots, batch: Batch, answered: bool, emit: Emit) -> None:
+    def _hand_over(self, slots: Slots, batch: Batch, answered: bool, emit: Emit) -> None:
         """Account for the slot, and let the hall have its batch if it is worth a report."""
         tally, changes = slots.member.tally, slots.poll.changes
         if changes is not None and not changes.worth(self._clock.now(), batch.values, batch.quality):
@@ -236,14 +171,7 @@ class Line:
             if changes is not None:
                 changes.forget()
 
-    def _measure(self, slots: _Slots, reading: Reading, middle: float) -> None:
-        tally = slots.member.tally
-        tally.latency = _smooth(tally.latency, reading.ended - reading.started)
-        if slots.read is not None:
-            tally.achieved_period = _smooth(tally.achieved_period, middle - slots.read)
-        slots.read = middle
-
-    async def _attempt(self, member: _Member, poll: Poll) -> Reading | None:
+    async def _attempt(self, member: Member, poll: Poll) -> Reading | None:
         """One poll of one unit; None if it gave nothing, which is then accounted for."""
         began = self._clock.now()
         if member.circuit.state is State.PARKED and not (
@@ -280,7 +208,7 @@ class Line:
         self._reopen_delay = _REOPEN_FIRST
         return True
 
-    def _unit_failed(self, member: _Member, error: DeviceError, began: float) -> None:
+    def _unit_failed(self, member: Member, error: DeviceError, began: float) -> None:
         now = self._clock.now()
         self._budget.spend(max(now - began, member.unit.patience))
         self._after_failure = True
@@ -294,7 +222,7 @@ class Line:
         if all(other.circuit.state is State.PARKED for other in self._members):
             self._wire.close()  # nobody is disturbed, and a hung connection gets a fresh start
 
-    def _unit_answered(self, member: _Member) -> None:
+    def _unit_answered(self, member: Member) -> None:
         member.known = True
         self._after_failure = False
         self._detail = ""
@@ -307,7 +235,7 @@ class Line:
         if attempts := self._outage.succeeded():
             log.info("line %s is back after %d failed attempts", self.name, attempts)
 
-    async def _idle(self, grids: Sequence[_Slots], now: float, until: float) -> None:
+    async def _idle(self, grids: Sequence[Slots], now: float, until: float) -> None:
         """Let the time pass ``until`` the next slot, and use it for one parked unit whose time has come."""
         parked = [member for member in self._members if member.circuit.state is State.PARKED]
         if parked and self._may_waste(now):
@@ -328,7 +256,7 @@ class Line:
         """May line time go to a unit that fails? Freely while there is no other to be kept waiting."""
         return self._budget.left(now) or not any(member.trusted for member in self._members)
 
-    async def _probe(self, member: _Member) -> None:
+    async def _probe(self, member: Member) -> None:
         began = self._clock.now()
         try:
             await member.unit.probe()
@@ -336,19 +264,3 @@ class Line:
             self._unit_failed(member, error, began)
         else:
             self._unit_answered(member)
-
-
-def _next(grids: list[_Slots], now: float, after_failure: bool) -> _Slots:
-    """The slot to take next: of those due who waited longest, but after a failure a unit that will answer."""
-    if len(grids) == 1:
-        return grids[0]
-    due = [slots for slots in grids if slots.due <= now]
-    if not due:
-        return min(grids, key=lambda slots: slots.due)
-    if len(due) == 1:
-        return due[0]
-    return min(due, key=lambda slots: (after_failure and not slots.member.trusted, slots.taken))
-
-
-def _smooth(old: float | None, new: float) -> float:
-    return new if old is None else old + _SMOOTH * (new - old)

@@ -16,6 +16,7 @@ _TWICE = 0.1  # seconds in which an answer may come a second time
 _TRAILING = 0.01  # seconds in which a lost answer may follow the one that proves us in step again
 _REPEATABLE = 4  # answers of a unit that are remembered for it
 _FORGOTTEN = 60.0  # seconds after which an answer that never came will not come any more
+STRIDE = 0xFF67  # between transactions: up to 64 apart their numbers differ in four bits or more
 _MBAP = struct.Struct(">HHHB")  # transaction, protocol 0, bytes that follow, unit
 
 
@@ -35,7 +36,10 @@ class ModbusWire(Protocol):
 
 
 class TcpWire(Wire):
-    """Modbus TCP. An answer counts only with the transaction id and unit of the one open question."""
+    """Modbus TCP. An answer counts only with the transaction id and unit of the one open question.
+
+    Ids that follow each other are far apart in bits, so that a late answer with a flipped bit is still a stranger.
+    """
 
     def __init__(self, where: str, opener: Opener) -> None:
         super().__init__(where, opener)
@@ -49,7 +53,7 @@ class TcpWire(Wire):
         refuse_writing(pdu)
         if pause and (early := self._last + pause - time.monotonic()) > 0:
             await asyncio.sleep(early)
-        self._transaction = (self._transaction + 1) & 0xFFFF
+        self._transaction = (self._transaction + STRIDE) & 0xFFFF
         self._unit_id = unit_id
         return await self._exchange(_MBAP.pack(self._transaction, 0, len(pdu) + 1, unit_id) + pdu, within)
 
