@@ -1,7 +1,8 @@
 """Scores a folder of labelled recordings through the shipped detectors: what ``make bench-models`` runs.
 
 The layout is that of the bench: ``manifest.csv`` (dataset, file, period_s, n_channels, train_rows …), ``series/<file>``
-(timestamp, then one column a channel), ``rul_truth.csv`` and ``rul/<dataset>/{train,test}.csv``. Labels are not read.
+(timestamp, then one column a channel), ``rul_truth.csv`` and ``rul/<dataset>/{train,test}.csv``; where a folder has no
+``train.csv``, that of the folder beside it is taken. Labels are not read.
 Needs pandas; nothing the daemon runs imports this.
 """
 
@@ -16,7 +17,7 @@ import numpy as np
 from models.histories import Histories
 from models.machine import MOST_ROWS, MachineWatch
 from models.onset import Mask, latch
-from models.promise import LIMIT, Array
+from models.promise import LIMIT, Array, ModelError
 from models.signals import SignalWatch
 
 if TYPE_CHECKING:
@@ -37,14 +38,15 @@ def score_folder(data: Path, out: Path, only: frozenset[str] = frozenset()) -> I
         if only and entry.dataset not in only:
             continue
         frame = pd.read_csv(data / "series" / str(entry.file))
-        rows = frame.drop(columns="timestamp").to_numpy(dtype=float)
+        rows = frame.drop(columns="timestamp").apply(pd.to_numeric, errors="coerce").to_numpy(dtype=float)
+        rows = np.where(np.isfinite(rows), rows, np.nan)
         scores, flags = judge(rows, int(str(entry.train_rows)), round(float(str(entry.period_s)) * 1e9))
         target = out / str(entry.file)
         target.parent.mkdir(parents=True, exist_ok=True)
         table = {"timestamp": frame["timestamp"], "score": scores, "flag": flags.astype(int)}
         pd.DataFrame(table).to_csv(target, index=False)
         yield str(entry.file)
-    if not only and (data / "rul_truth.csv").exists():
+    if not only and (data / "rul").is_dir():
         score_lives(data, out / "rul.csv")
         yield "rul.csv"
 
@@ -52,7 +54,8 @@ def score_folder(data: Path, out: Path, only: frozenset[str] = frozenset()) -> I
 def judge(rows: Array, train: int, every: int) -> tuple[Array, Mask]:
     """Scores and alarms (k,) of one recording (k, channels) whose first ``train`` rows are commissioning.
 
-    Time is counted in rows, ``every`` ns each: a recording's gaps are not the gaps of a plant.
+    Time is counted in rows, ``every`` ns each: a recording's gaps are not the gaps of a plant. Where there is nothing
+    to learn from, nothing is said.
     """
     names = [f"channel-{i}" for i in range(rows.shape[1])]
     watch: MachineWatch | SignalWatch
@@ -62,8 +65,11 @@ def judge(rows: Array, train: int, every: int) -> tuple[Array, Mask]:
         watch = SignalWatch(names, every=every, rows=int(0.8 * train))
     for i in range(max(0, train - MOST_ROWS), train):
         watch.learn(i * every, rows[i])
-    watch.fit()
     scores = np.zeros(len(rows))
+    try:
+        watch.fit()
+    except ModelError:
+        return scores, scores >= LIMIT
     for i in range(train, len(rows)):
         scores[i] = watch.score(i * every, rows[i]).max()
         watch.learn(i * every, rows[i])
@@ -71,12 +77,19 @@ def judge(rows: Array, train: int, every: int) -> tuple[Array, Mask]:
 
 
 def score_lives(data: Path, out: Path) -> None:
-    """Remaining life of every test unit of ``rul/``, learned from ``train.csv`` of the same data set."""
+    """Remaining life of every test unit of ``rul/``, learned from ``train.csv`` of the same data set.
+
+    ModelError where no failure histories of it lie there, or in a folder beside ``data``.
+    """
     import pandas as pd
 
     found = []
-    for folder in sorted(path for path in (data / "rul").iterdir() if (path / "train.csv").exists()):
-        train, test = (_units(pd.read_csv(folder / f"{part}.csv")) for part in ("train", "test"))
+    for folder in sorted(path for path in (data / "rul").iterdir() if (path / "test.csv").exists()):
+        beside = sorted(data.resolve().parent.glob(f"*/rul/{folder.name}/train.csv"))
+        histories = [path for path in (folder / "train.csv", *beside) if path.exists()]
+        if not histories:
+            raise ModelError(f"{folder} has no train.csv to learn from, nor has a folder beside {data}")
+        train, test = (_units(pd.read_csv(path)) for path in (histories[0], folder / "test.csv"))
         lives = Histories()
         lives.fit(list(train.values()))
         for unit, rows in test.items():

@@ -239,8 +239,9 @@ def models_score_folder(
 
     if not (data / "manifest.csv").is_file():
         fail(f"{data} is no folder of recordings: it has no manifest.csv", 2)
-    for done, name in enumerate(score_folder(data, out), 1):
-        typer.echo(f"{done:4} {name}", err=True)
+    with _refusals():
+        for done, name in enumerate(score_folder(data, out), 1):
+            typer.echo(f"{done:4} {name}", err=True)
 
 
 def _train_one(

@@ -104,7 +104,7 @@ def rule(struck: Fault) -> float | None:
     limit = SCENARIOS[struck.scenario].limits[machine_of(struck.asset).kind]
     if limit is None:
         return None
-    t, values = rows(struck.asset, struck.onset, 3 * struck.ramp, 1, [struck])
+    _, values = rows(struck.asset, struck.onset, 3 * struck.ramp, 1, [struck])
     column = values[:, list(machine_of(struck.asset).quantities).index(limit.quantity)]
     beyond = column > limit.value if limit.above else column < limit.value
     run = np.convolve(beyond, np.ones(60), "valid") >= 60

@@ -365,5 +365,5 @@ def test_a_model_learns_from_influxdb(site: Site, influxd_url: str) -> None:
     ]
     store.write(entries)
     store.close()
-    assert "rows of InfluxDB learned" in done(run(server, "train", "watch"))
+    assert "rows of InfluxDB learned" in done(run(server, "train", "watch", "--from", "1d"))
     assert "no trend, no number" in done(run(server, "rul", "pump-1/bearing_temp", "--limit", "90"))

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from models import ModelError
 from models.folder import judge, score_folder
 
 SECOND = 1_000_000_000
@@ -53,3 +54,45 @@ def test_a_folder_gets_one_file_of_predictions_for_each_series(tmp_path: Path) -
         assert list(found.columns) == ["timestamp", "score", "flag"]
         assert len(found) == 900
         assert found["flag"].max() == 1
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("train", [3, 60, 500])
+def test_whatever_a_recording_lacks_it_gets_its_rows_and_no_wild_score(channels: int, train: int) -> None:
+    rows = recording(channels)
+    rows[:, -1] = 5.0  # stuck from the beginning
+    rows[600:650] = np.nan
+    rows[np.random.default_rng(2).random(rows.shape) < 0.2] = np.nan
+    scores, flags = judge(rows, train=train, every=SECOND)
+    assert scores.shape == flags.shape == (900,)
+    assert np.isfinite(scores).all()
+    assert not flags[:train].any()
+
+
+def test_lives_without_their_own_histories_take_those_of_the_folder_beside(tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+
+    def units(count: int, whole: bool) -> pd.DataFrame:
+        found = []
+        for unit in range(count):
+            life = int(rng.integers(80, 120))
+            wear = np.linspace(0, 1, life) ** 2
+            rows = life if whole else life // 2
+            table = {"unit": unit, "cycle": np.arange(rows), "s1": (wear + rng.normal(0, 0.02, life))[:rows]}
+            found.append(pd.DataFrame(table))
+        return pd.concat(found)
+
+    for folder, part, table in (("dev", "train", units(12, True)), ("unseen", "test", units(3, False))):
+        place = tmp_path / folder / "rul" / "engines"
+        place.mkdir(parents=True)
+        table.to_csv(place / f"{part}.csv", index=False)
+    pd.DataFrame(columns=["dataset", "file", "period_s", "train_rows"]).to_csv(
+        tmp_path / "unseen" / "manifest.csv", index=False
+    )
+    assert list(score_folder(tmp_path / "unseen", tmp_path / "out")) == ["rul.csv"]
+    found = pd.read_csv(tmp_path / "out" / "rul.csv")
+    assert found["unit"].tolist() == [0, 1, 2]
+    assert ((found["lo"] <= found["rul"]) & (found["rul"] <= found["hi"])).all()
+    (tmp_path / "dev" / "rul" / "engines" / "train.csv").unlink()
+    with pytest.raises(ModelError, match="to learn from"):
+        list(score_folder(tmp_path / "unseen", tmp_path / "out"))
