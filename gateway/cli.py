@@ -37,7 +37,7 @@ def run(folder: Path) -> None:
         main_loop(site)
     except AlreadyRunningError as error:
         _end(str(error), EX_TEMPFAIL)
-    except (DiskFailedError, OSError) as error:
+    except DiskFailedError as error:
         _end(f"stopped: {error}", EX_IOERR)
 
 

@@ -23,7 +23,7 @@ from devices.kinds import open_sources
 from devices.line import Time
 from devices.memory import Memory
 from devices.source import Source
-from gateway import live, logs
+from gateway import live, logs, sqlite
 from gateway.anchors import keep_anchoring
 from gateway.apart import apart
 from gateway.building import (
@@ -58,7 +58,7 @@ from gateway.spool import Spool, SpoolFailed
 from gateway.store import Store
 from gateway.supervisor import StateLock, notify, watchdog_seconds
 from gateway.tree import standing_above
-from ticketing import Desk
+from ticketing import Desk, StorageError
 
 log = logging.getLogger(__name__)
 
@@ -68,16 +68,33 @@ PATIENCE = 5.0  # s for the judge to finish what was committed when we are asked
 
 
 class DiskFailedError(Exception):
-    """The spool cannot make anything durable any more."""
+    """The state folder cannot be read or written any more."""
 
 
 def main_loop(site: Site) -> None:
-    """Run until SIGTERM or SIGINT. Raises AlreadyRunningError, DiskFailedError, OSError."""
+    """Run until SIGTERM or SIGINT. Raises AlreadyRunningError, DiskFailedError."""
     logs.set_up()
     os.chdir(site.folder)  # paths in the site's files are relative to it
-    with StateLock(site.state):
-        apart(_prepare, site)
-        uvloop.run(serve(site))
+    try:
+        with StateLock(site.state):
+            apart(_prepare, site)
+            uvloop.run(serve(site))
+    except Exception as error:
+        if (why := _from_the_disk(error)) is None:
+            raise
+        raise DiskFailedError(f"{site.state}: {why}") from error
+
+
+def _from_the_disk(error: BaseException) -> str | None:
+    """What storage said, if that is why."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, (SpoolFailed, StorageError, OSError, sqlite.DatabaseError)):
+            return getattr(cause, "strerror", None) or str(cause)
+        cause = cause.__cause__
+    return None
 
 
 def _prepare(site: Site) -> None:
@@ -94,10 +111,7 @@ async def serve(site: Site) -> None:
     async with AsyncExitStack() as stack:
         daemon = await Daemon.open(site, stack)
         loop.add_signal_handler(signal.SIGHUP, daemon.reload.on_hangup)
-        try:
-            await daemon.run(stop)
-        except* (SpoolFailed, OSError) as group:
-            raise DiskFailedError(str(group.exceptions[0])) from group
+        await daemon.run(stop)
     log.info("stopped")
 
 

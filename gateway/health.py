@@ -71,6 +71,12 @@ def problems(body: Mapping[str, Any]) -> list[dict[str, str]]:
                     "Check the device's power and unit id.",
                 )
     spool, store, judge = body["spool"], body["store"], body["judge"]
+    if spool["full"]:
+        say(
+            "Disk is full",
+            f"{spool['waiting']} samples wait in memory, {spool['shed'] + spool['refused']} are lost",
+            "Make room on the disk of the state folder.",
+        )
     if spool["bytes"] > _FULL * spool["max_bytes"]:
         full = f"{spool['bytes'] / spool['max_bytes']:.0%}"
         say(

@@ -60,6 +60,7 @@ from ticketing.errors import (
     NotFoundError,
     SchemaError,
     StaleError,
+    StorageError,
     TicketingError,
 )
 from ticketing.events import Chain, canonical
@@ -166,6 +167,7 @@ __all__ = [
     "StaleError",
     "State",
     "Step",
+    "StorageError",
     "Suggestion",
     "Target",
     "Task",

@@ -10,6 +10,7 @@ from typing import Any, Self
 
 from sqlalchemy import Engine, Table, Update, select, update
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import DBAPIError
 
 from ticketing import (
     answers,
@@ -28,7 +29,7 @@ from ticketing import (
     tick,
     timers,
 )
-from ticketing.errors import WrongPinError
+from ticketing.errors import StorageError, WrongPinError
 from ticketing.history import Imported, PastOrder
 from ticketing.knowledge import articles, search, suggest
 from ticketing.kpi import alarms as kpi_alarms
@@ -80,13 +81,17 @@ class Desk:
     def open(cls, target: str | Path, *, site: str, policy: Policy | None = None) -> Self:
         """Open (and create or bring up to date) the database: a file path, or ``postgresql://…``.
 
-        SchemaError if a newer version wrote it.
+        SchemaError if a newer version wrote it, StorageError if it cannot be opened.
         """
         engine = database.connect(target)
         try:
             database.migrate(engine)
             desk = cls(engine, site, policy or Policy())
             desk._prepare()
+        except DBAPIError as error:
+            engine.dispose()
+            place = engine.url.render_as_string(hide_password=True)
+            raise StorageError(f"the ticket core {place} cannot be opened: {error.orig}") from error
         except BaseException:
             engine.dispose()
             raise

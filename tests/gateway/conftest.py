@@ -100,3 +100,15 @@ def influxd_url(part: Callable[[str], Path], tmp_path_factory: pytest.TempPathFa
     server.start()
     yield server.url
     server.kill()
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 24 MiB."""
+    if os.geteuid() != 0:
+        pytest.skip("a small disk can only be mounted by root: run the tests as root to see a full disk")
+    place = tmp_path / "disk"
+    place.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", place], check=True)
+    yield place
+    subprocess.run(["umount", "--lazy", place], check=True)

@@ -2,9 +2,7 @@
 
 import os
 import shutil
-import subprocess
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -229,18 +227,6 @@ def test_trouble_while_tidying_doubles_nothing(tmp_path: Path, point: str) -> No
 
 
 # -- a disk that is full
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 24 MiB."""
-    if os.geteuid() != 0:
-        pytest.skip("a small disk can only be mounted by root: run the tests as root to see a full disk")
-    place = tmp_path / "disk"
-    place.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", place], check=True)
-    yield place
-    subprocess.run(["umount", "--lazy", place], check=True)
 
 
 def pressed(log: SpoolLog, batches: list[Batch]) -> int:
