@@ -26,6 +26,7 @@ from gateway.history import HistorySettings
 from gateway.influx import InfluxSettings
 from gateway.own import GATEWAY, tables
 from gateway.people import NAME, Person, ShiftSettings
+from gateway.reorder import JudgeSettings
 from gateway.spool import SpoolSettings
 from gateway.web.settings import WebSettings
 from models.settings import MODEL_KINDS, BearingSettings, ModelSettings
@@ -197,6 +198,7 @@ class Site:
     folder: Path
     site: SiteSettings
     spool: SpoolSettings = field(default_factory=SpoolSettings)
+    judge: JudgeSettings = field(default_factory=JudgeSettings)
     store: HistorySettings | InfluxSettings = field(default_factory=HistorySettings)
     web: WebSettings = field(default_factory=WebSettings)
     classes: Mapping[str, AssetClass] = field(default_factory=dict)
@@ -269,7 +271,7 @@ class _Reader:
             return None
         tree = {file: self.read(file) for file in FILES}
         head, assets, devices = tree["site.toml"], tree["assets.toml"], tree["devices.toml"]
-        self.only(head, "site.toml", {"site", "spool", "store", "web", "notify"})
+        self.only(head, "site.toml", {"site", "spool", "judge", "store", "web", "notify"})
         self.only(assets, "assets.toml", {"class", "asset"})
         self.only(devices, "devices.toml", {"line", "device"})
         self.only(tree["rules.toml"], "rules.toml", {"rule"})
@@ -283,6 +285,7 @@ class _Reader:
             {kind: entry.line for kind, entry in KINDS.items()}, devices, "devices.toml", "line"
         )
         read: dict[str, Any] = {
+            "judge": self.form(JudgeSettings, head.get("judge", {}), "site.toml", "judge"),
             "spool": self.form(SpoolSettings, head.get("spool", {}), "site.toml", "spool"),
             "store": self.store(head.get("store", {})),
             "web": self.form(WebSettings, head.get("web", {}), "site.toml", "web"),

@@ -123,13 +123,15 @@ class Daemon:
         newest = spool.recent(1)
         self.clock = Clock(floor=newest[-1].time if newest else 0)
         self.started = self.clock.now()
-        self.intake = Intake(spool)
+        self.intake = Intake(spool, site.judge.ns)
         self.sensors = build_sensors(site)
         self.dispatch = Dispatch(
             desk, build_rules(site), Witness(site, Lookback(store), self.sensors), standing_above(site)
         )
         panel = build_panel(site, self.dispatch.stages())
-        self.pipeline = Pipeline(spool, panel, self.sensors, self.dispatch, self.intake)
+        self.pipeline = Pipeline(
+            spool, panel, self.sensors, self.dispatch, self.intake, lateness=site.judge.ns
+        )
         self.forwarder = Forwarder(spool, store)
         self.notifier = Notifier(site, desk, self.clock.now)
         self.ledger = Ledger(

@@ -26,11 +26,12 @@ class Intake:
     """Hands batches to the spool; late, future and repeated ones are flagged or dropped, and counted.
 
     A batch whose time was seen already is a repetition (a broker delivers again what was not acknowledged):
-    it is acknowledged and dropped. One older than the newest of its set is kept and flagged ``late``, one from the
-    future ``future``; neither is judged.
+    it is acknowledged and dropped. One that is older than the newest of its set by more than ``lateness`` (ns) is kept
+    and flagged ``late``, one from the future ``future``; neither is judged.
     """
 
-    def __init__(self, spool: Log) -> None:
+    def __init__(self, spool: Log, lateness: int = 0) -> None:
+        self._lateness = lateness
         self._spool = spool
         self._last: dict[SignalSet, int] = {}
         self._recent: dict[SignalSet, deque[int]] = {}
@@ -50,7 +51,7 @@ class Intake:
             if done is not None:
                 done()
             return True
-        if batch.time < last:
+        if batch.time < last - self._lateness:
             batch = self._flagged(batch, Reason.LATE)
         elif batch.time > batch.arrival + FUTURE:
             batch = self._flagged(batch, Reason.FUTURE)

@@ -16,6 +16,7 @@ from devices.batch import Batch, SignalSet
 from gateway import failpoints
 from gateway.dispatch import Dispatch
 from gateway.heartbeat import PULSE, started
+from gateway.reorder import Reorder
 from gateway.sensors import Sensors
 from gateway.spool import Entry, Spool
 from rules import Bound, Panel, Transition, View
@@ -48,8 +49,17 @@ class Pipeline:
     """Judges every committed entry once, in order."""
 
     def __init__(
-        self, spool: Spool, panel: Panel, sensors: Sensors, dispatch: Dispatch, intake: Derived
+        self,
+        spool: Spool,
+        panel: Panel,
+        sensors: Sensors,
+        dispatch: Dispatch,
+        intake: Derived,
+        *,
+        lateness: int = 0,
     ) -> None:
+        """``lateness`` in ns: so long samples may be under way before they are judged, by their own time."""
+        self._lateness, self._order = lateness, Reorder(lateness)
         self._spool, self._panel, self._sensors = spool, panel, sensors
         self._dispatch, self._intake = dispatch, intake
         self._views: dict[SignalSet, View] = {}
@@ -79,7 +89,8 @@ class Pipeline:
         if self._rules is not None:
             transitions += self._panel.rebind(self._rules)
             self._rules = None
-        for batch in entry.batches:
+        self._show(entry)
+        for batch in self._order.take(entry):
             transitions += self.judge(batch)
             for derived in self._sensors.step(batch, self._may_learn):
                 while not self._intake.derived(derived):
@@ -89,7 +100,8 @@ class Pipeline:
         progress.samples += entry.samples
         progress.transitions += len(transitions)
         self._judged = entry.id
-        if transitions or progress.time - self._saved >= SAVE_EVERY or self._dispatch.due(progress.time):
+        due = self._dispatch.due(progress.time - self._lateness)
+        if transitions or due or progress.time - self._saved >= SAVE_EVERY:
             await _to_the_end(asyncio.to_thread(self._save, transitions))
         progress.cursor = entry.id
 
@@ -100,8 +112,15 @@ class Pipeline:
         view = self._views.get(batch.signals)
         if view is None:
             view = self._views[batch.signals] = self._panel.view(batch.signals.names)
-        self.progress.latest[batch.signals] = batch
         return self._panel.judge(view, batch.time, batch.values, batch.quality)
+
+    def _show(self, entry: Entry) -> None:
+        """The newest batch of each signal set, for the live pages."""
+        latest = self.progress.latest
+        for batch in entry.batches:
+            known = latest.get(batch.signals)
+            if batch.signals is not PULSE and (known is None or batch.time >= known.time):
+                latest[batch.signals] = batch
 
     def _may_learn(self, asset: str) -> bool:
         return not self._dispatch.alarmed(asset)
@@ -109,11 +128,13 @@ class Pipeline:
     def _save(self, transitions: Iterable[Transition]) -> None:
         """Transitions, state and cursor in one transaction; then the spool may forget what the models have seen."""
         progress, judged, models_at = self.progress, self._judged, self._models_at
-        with self._dispatch.transaction(progress.time, transitions) as tx:
+        held_since = self._order.oldest(judged)
+        with self._dispatch.transaction(progress.time - self._lateness, transitions) as tx:
             tx.save_state("judge", judged, self._panel.dump())
             if progress.time - self._saved_models >= SAVE_MODELS_EVERY:
                 tx.save_state("models", judged, self._sensors.dump())
-                self._saved_models, models_at = progress.time, judged
+                tx.save_state("order", held_since, str(self._order.after).encode())
+                self._saved_models, models_at = progress.time, held_since
             failpoints.hit("judge.before_commit")
         failpoints.hit("judge.after_commit")
         self._saved, self._models_at = progress.time, models_at
@@ -130,18 +151,27 @@ class Pipeline:
         self.progress.cursor = self._judged = cursor
         if withdrawn:  # their rules were changed or retired meanwhile
             self._save(withdrawn)
-        at = 0
+        at = seen = 0
         if models is not None:
-            at, blob = models
-            self._models_at = at
+            seen, blob = models
             self._sensors.load(blob)
+            at, after = self._dispatch.load("order") or (seen, b"0")
+            self._order = Reorder(self._lateness, int(after))
+            self._models_at = at
         while at < cursor and (entries := self._spool.read(at, _READ)):
             for entry in entries:
                 if entry.id > cursor:
                     return
-                for batch in entry.batches:
-                    self._sensors.step(batch, self._may_learn)
+                self._catch_up(entry, seen)
                 at = entry.id
+
+    def _catch_up(self, entry: Entry, seen: int) -> None:
+        """An entry that the rules have judged before; the models have seen it if it is not newer than ``seen``."""
+        if entry.id <= seen:
+            self._order.hold_again(entry)
+            return
+        for batch in self._order.take(entry):
+            self._sensors.step(batch, self._may_learn)
 
 
 async def _to_the_end(work: Awaitable[None]) -> None:

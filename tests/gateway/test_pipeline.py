@@ -115,11 +115,11 @@ async def live(site: Site, batches: Iterable[Batch]) -> None:
     dispatch = Dispatch(
         desk, build_rules(site), Witness(site, Lookback(store), sensors), standing_above(site)
     )
-    intake = Intake(spool)
-    pipeline = Pipeline(spool, build_panel(site), sensors, dispatch, intake)
+    intake = Intake(spool, site.judge.ns)
+    pipeline = Pipeline(spool, build_panel(site), sensors, dispatch, intake, lateness=site.judge.ns)
     judge = asyncio.create_task(pipeline.run())
     for batch in batches:
-        now[0] = batch.time
+        now[0] = max(now[0], batch.arrival)
         intake(batch)
         await asyncio.to_thread(spool.flush)
     async with asyncio.timeout(20):
