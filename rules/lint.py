@@ -41,8 +41,7 @@ def of_rule(rule: Rule) -> Iterator[str]:
     for language, title in (("zh", settings.title_zh), ("en", settings.title_en)):
         if not title:
             yield f'no title_{language}: people read "{rule.id}" on orders and messages'
-    conditions = [parse(when.expr, settings.signals, settings.params) for when in settings.when]
-    used = {name for condition in conditions for name in _names(condition)}
+    used = {name for found in _comparisons_of(rule) for name in _names(found)}
     used.update(
         found for alias in settings.signals if isinstance(found := settings.clear.deadband_of(alias), str)
     )
@@ -182,18 +181,18 @@ def _tests(tree: Tree) -> Iterator[int]:
 
 
 def _noise(bound: Bound, of_input: Sequence[Quantity]) -> Iterator[str]:
+    """Limits that one wrong sample reaches, and limits that noise crosses again and again."""
     program = bound.program
-    measured = [test for test in program.tests if not of_input[test.signal].exact]
+    windows = {found.text: _windows_of(found) for found in _comparisons_of(bound.rule)}
     for level in program.levels:
         tests = [program.tests[i] for i in _tests(level.tree)]
-        raw = [test for test in tests if test in measured and test.function in {"", "arithmetic"}]
-        if raw and not level.on_delay and level.severity > 1:
+        averaged = any(windows[test.text] for test in tests)
+        exact = all(of_input[test.signal].exact for test in tests)
+        if not level.on_delay and level.severity > 1 and not averaged and not exact:
             yield f"severity {level.severity} has no on_delay: one wrong sample is an alarm"
-    for test in measured:
-        same_unit = test.function in {"", "arithmetic"} or (
-            test.function in FUNCTIONS and FUNCTIONS[test.function].same_unit
-        )
-        if same_unit and not test.deadband and test.operator not in {"==", "!="}:
+    for test in program.tests:
+        exact = of_input[test.signal].exact or test.operator in {"==", "!="}
+        if not test.deadband and not exact and all(map(_keeps_unit, windows[test.text])):
             yield f"no deadband for {test.text}: noise at the limit swings the alarm in and out"
 
 
@@ -204,7 +203,9 @@ def _timing(bound: Bound, of_alias: Mapping[str, Quantity]) -> Iterator[str]:
     for alias, period in periods.items():
         if bound.program.max_gap < 3 * period:
             yield f"quality.max_gap is less than three samples of {settings.signals[alias]}: timers stand still"
-    for found in _windows(parse(when.expr, settings.signals, settings.params) for when in settings.when):
+    for found in dict.fromkeys(
+        w for comparison in _comparisons_of(bound.rule) for w in _windows_of(comparison)
+    ):
         if not found.length or found.signal not in periods:
             continue
         samples = found.length // periods[found.signal]
@@ -221,14 +222,12 @@ def _timing(bound: Bound, of_alias: Mapping[str, Quantity]) -> Iterator[str]:
 
 
 def _units(bound: Bound, units: Mapping[str, str]) -> Iterator[str]:
-    settings = bound.rule.settings
-    for when in settings.when:
-        for found in _comparisons(parse(when.expr, settings.signals, settings.params)):
-            sides = (_unit(found.left, units), _unit(found.right, units))
-            for mixed in (side for side in sides if isinstance(side, tuple)):
-                yield f"{found.text} mixes {mixed[0]} and {mixed[1]}"
-            if isinstance(sides[0], str) and isinstance(sides[1], str) and sides[0] != sides[1]:
-                yield f"{found.text} compares {sides[0]} with {sides[1]}"
+    for found in _comparisons_of(bound.rule):
+        sides = (_unit(found.left, units), _unit(found.right, units))
+        for mixed in (side for side in sides if isinstance(side, tuple)):
+            yield f"{found.text} mixes {mixed[0]} and {mixed[1]}"
+        if isinstance(sides[0], str) and isinstance(sides[1], str) and sides[0] != sides[1]:
+            yield f"{found.text} compares {sides[0]} with {sides[1]}"
 
 
 def _unit(node: Arithmetic, units: Mapping[str, str]) -> str | tuple[str, str] | None:
@@ -236,9 +235,8 @@ def _unit(node: Arithmetic, units: Mapping[str, str]) -> str | tuple[str, str] |
     match node:
         case Name(name):
             return units.get(name) or None
-        case Windowed(function, signal):
-            same = function in FUNCTIONS and FUNCTIONS[function].same_unit
-            return (units.get(signal) or None) if same else None
+        case Windowed(signal=signal):
+            return (units.get(signal) or None) if _keeps_unit(node) else None
         case Operation(function, arguments) if function not in {"*", "/"}:
             found = [unit for argument in arguments if (unit := _unit(argument, units))]
             mixed = next((unit for unit in found if isinstance(unit, tuple)), None)
@@ -260,20 +258,23 @@ def _comparisons(condition: Condition) -> Iterator[Comparison]:
         yield condition
 
 
-def _windows(conditions: Iterator[Condition]) -> Iterator[Windowed]:
-    sides = (
-        side
-        for condition in conditions
-        for found in _comparisons(condition)
-        for side in (found.left, found.right)
-    )
-    yield from dict.fromkeys(window for side in sides for window in windowed(side))
+def _comparisons_of(rule: Rule) -> list[Comparison]:
+    settings = rule.settings
+    conditions = [parse(when.expr, settings.signals, settings.params) for when in settings.when]
+    return list(dict.fromkeys(found for condition in conditions for found in _comparisons(condition)))
 
 
-def _names(condition: Condition) -> Iterator[str]:
-    for found in _comparisons(condition):
-        for side in (found.left, found.right):
-            yield from _names_of(side)
+def _windows_of(found: Comparison) -> tuple[Windowed, ...]:
+    return windowed(found.left) + windowed(found.right)
+
+
+def _keeps_unit(window: Windowed) -> bool:
+    return window.function in FUNCTIONS and FUNCTIONS[window.function].same_unit
+
+
+def _names(found: Comparison) -> Iterator[str]:
+    for side in (found.left, found.right):
+        yield from _names_of(side)
 
 
 def _names_of(node: Arithmetic) -> Iterator[str]:

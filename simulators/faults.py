@@ -160,7 +160,9 @@ def _overheating(m: Moment) -> Signals:
     changed = {limit.quantity: m.signals[limit.quantity] + rise}
     if m.machine.kind == "motor":
         changed["bearing_temp"] = m.signals["bearing_temp"] + 0.25 * rise
-    if m.machine.kind == "compressor":
+    if m.machine.kind == "gearbox":
+        changed["bearing_temp"] = m.signals["bearing_temp"] + 0.9 * rise
+    if "oil_pressure" in m.signals:
         changed["oil_pressure"] = m.signals["oil_pressure"] * (1 - 0.004 * rise)
     return changed
 
@@ -204,6 +206,7 @@ HOTTEST = {
     "motor": Limit("winding_temp", 120),
     "compressor": Limit("oil_temp", 105),
     "fan": Limit("bearing_temp", 80),
+    "gearbox": Limit("oil_temp", 90),
 }
 """The part that suffers first, and the limit usual for it (winding: class B, IEC 60034-1)."""
 
@@ -261,11 +264,14 @@ SCENARIOS: Mapping[str, Scenario] = {
         ),
         Scenario(
             name="oil_loss",
-            summary="the compressor leaks oil: its pressure falls, it runs hot",
+            summary="compressor or gearbox leaks oil: its pressure falls, it runs hot",
             failure_mode="ELU",
             ramp=20 * _MINUTE,
             failed_at=2,
-            limits={"compressor": Limit("oil_pressure", 1.3, above=False)},
+            limits={
+                "compressor": Limit("oil_pressure", 1.3, above=False),
+                "gearbox": Limit("oil_pressure", 1.2, above=False),
+            },
             effect=_oil_loss,
         ),
         Scenario(

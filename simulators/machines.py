@@ -1,4 +1,4 @@
-"""Four healthy machines: what each quantity is at any time, coupled as physics couples them.
+"""Five healthy machines: what each quantity is at any time, coupled as physics couples them.
 
 Load cycles are sums of sines and heat follows them through a first-order mass, both in closed form.
 Speed drives flow, head and power by the affinity laws Q ~ n, H ~ n², P ~ n³ (Gülich, Centrifugal Pumps,
@@ -126,6 +126,26 @@ def _fan(noise: Noise, t: Array) -> Signals:
     }
 
 
+def _gearbox(noise: Noise, t: Array) -> Signals:
+    """A 55 kW two-stage helical gear unit with forced lubrication, driven at 1480 r/min."""
+    batches = Cycle(noise, "batches", (0.5, 5_400), (0.35, 1_300), (0.15, 181))
+    load = 0.70 + 0.15 * batches.at(t)
+    ambient = _ambient(noise, t)
+    # what is lost grows with the load; the oil sump takes an hour to follow
+    sump = ambient + 38 + 4 * batches.at(t, lag=2_400)
+    return {
+        "vib_rms": 1.70
+        + 0.9 * (load - 0.70)
+        + 0.06 * noise.wander("vib", t, 300)
+        + 0.04 * noise.white("vib_rms", t),
+        "oil_temp": sump + 0.15 * noise.white("oil_temp", t),
+        "bearing_temp": sump + 5 + 2 * batches.at(t, lag=900) + 0.1 * noise.white("bearing_temp", t),
+        # warm oil is thin: the pump's pressure falls a little
+        "oil_pressure": 2.00 * (1 - 0.004 * (sump - 60)) + 0.012 * noise.white("oil_pressure", t),
+        "speed": 1500 - 28 * load + 0.6 * noise.white("speed", t),
+    }
+
+
 MACHINES: Mapping[str, Machine] = {
     machine.kind: machine
     for machine in (
@@ -178,6 +198,18 @@ MACHINES: Mapping[str, Machine] = {
             },
             1180,
             _fan,
+        ),
+        Machine(
+            "gearbox",
+            {
+                "vib_rms": Quantity("mm/s", 2, (1.35, 2.05)),
+                "oil_temp": Quantity("degC", 1, (55, 65)),
+                "bearing_temp": Quantity("degC", 1, (59, 71)),
+                "oil_pressure": Quantity("bar", 2, (1.92, 2.09)),
+                "speed": Quantity("rpm", 0, (1473, 1487)),
+            },
+            1480,
+            _gearbox,
         ),
     )
 }

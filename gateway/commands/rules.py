@@ -218,6 +218,37 @@ def diff(
         raise typer.Exit(1)
 
 
+@app.command()
+def packs(
+    name: Annotated[
+        str | None, typer.Argument(metavar="[PACK]", help="print this pack, to go into rules.toml")
+    ] = None,
+    table: Annotated[
+        bool,
+        typer.Option("--table", help="what each finds on the simulated plant, as Markdown (a minute or two)"),
+    ] = False,
+    kind: Annotated[
+        list[str] | None, typer.Option(help="with --table: only these machines; repeat it")
+    ] = None,
+) -> None:
+    """The starter rules: list them, print one, or see what they find and what they say of a healthy month."""
+    from gateway.workbench import packs as shipped
+    from gateway.workbench import terminal
+
+    known = {pack.name: pack for pack in shipped.packs()}
+    if name is not None:
+        if name not in known:
+            fail(f"no pack {name}; there are: {', '.join(known)}", 2)
+        typer.echo((shipped.FOLDER / f"{name}.toml").read_text(encoding="utf-8"), nl=False)
+    elif table:
+        with _one_line(), terminal.progress() as progress:
+            found = shipped.table(kind or [], progress)
+        typer.echo(shipped.markdown(found))
+    else:
+        for pack in known.values():
+            typer.echo(f"{pack.name:20} {', '.join(rule.id for rule in pack.rules)}")
+
+
 @contextmanager
 def _one_line(code: int = 1) -> Iterator[None]:
     """What a user can mend ends in one line and exit ``code``."""

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from gateway.config import Site
-from gateway.workbench.recorded import CsvPast, Past, PastError, moment
+from gateway.workbench.recorded import CsvPast, PastError, moment
 from rules.tradeoff import Fault
 
 _MONDAY = "2026-01-05T00:00:00Z"  # of every simulated recording: the same words give the same figures
@@ -25,7 +25,7 @@ class Lesson:
 
     name: str
     asset: str
-    past: Past
+    past: CsvPast
     start: int
     end: int
     faults: tuple[Fault, ...]
@@ -50,32 +50,36 @@ def from_plant(
     site: Site, asset: str, scenarios: Sequence[str], *, repeats: int, healthy_days: float, folder: Path
 ) -> Iterator[Lesson]:
     """Simulated recordings into ``folder``: a healthy stretch, and a day with each scenario in ``repeats`` variants."""
+    yield record(site, asset, "healthy", folder, ["--hours", f"{24 * healthy_days:g}"])
+    for scenario in scenarios:
+        for seed in range(1, repeats + 1):
+            yield record(site, asset, scenario, folder, ["--hours", "24", "--seed", str(seed)])
+
+
+def record(site: Site, asset: str, scenario: str, folder: Path, words: Sequence[str]) -> Lesson:
+    """A recording of the simulated plant's machine of the asset's class, as one of ``asset``; raises PastError."""
+    out = folder / f"{'-'.join([scenario, *words[1::2]])}.csv"
     kind = f"{site.class_of(asset)}-1"
-    for scenario, hours, seed in [
-        ("healthy", healthy_days * 24, 0),
-        *((name, 24.0, seed) for name in scenarios for seed in range(1, repeats + 1)),
-    ]:
-        out = folder / f"{scenario}-{seed}.csv"
-        words = [
-            "csv",
-            scenario,
-            "--asset",
-            kind,
-            "--out",
-            str(out),
-            "--hours",
-            f"{hours:g}",
-            "--seed",
-            str(seed),
-        ]
-        words += ["--period", _PERIOD, "--start", _MONDAY]
-        done = subprocess.run(
-            [sys.executable, "-m", "simulators", *words], capture_output=True, text=True, check=False
-        )
-        if done.returncode:
-            raise PastError(done.stderr.strip().splitlines()[-1])
-        (lesson,) = from_files(site, [out], asset)
-        yield lesson
+    told = [
+        "csv",
+        scenario,
+        "--asset",
+        kind,
+        "--out",
+        str(out),
+        "--period",
+        _PERIOD,
+        "--start",
+        _MONDAY,
+        *words,
+    ]
+    done = subprocess.run(
+        [sys.executable, "-m", "simulators", *told], capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise PastError(done.stderr.strip().splitlines()[-1])
+    (lesson,) = from_files(site, [out], asset)
+    return lesson
 
 
 def _beside(file: Path) -> Iterator[Fault]:
@@ -83,12 +87,14 @@ def _beside(file: Path) -> Iterator[Fault]:
         for row in csv.DictReader(lines):
             try:
                 onset, end = moment(row["start"], 0), moment(row["end"], 0)
-                lost = moment(row["failure"], 0) if row.get("failure") else end
+                failure = moment(row["failure"], 0) if row.get("failure") else end
             except KeyError as error:
                 raise PastError(
                     f'{file.name}: labels have columns "start" and "end"; {error} is missing'
                 ) from error
-            yield Fault(onset, end, lost)
+            yield Fault(
+                onset, end, failure if failure > onset else end
+            )  # lost at once: found at any time is found
 
 
 def _column(past: CsvPast) -> Iterator[Fault]:

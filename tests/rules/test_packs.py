@@ -10,35 +10,37 @@ import numpy as np
 import pytest
 
 import rules
-from rules import Bound, Panel, Rule, RuleSettings, Transition, bind
+from gateway.workbench.packs import NAME_PLATES, packs
+from rules import Bound, Panel, Rule, RuleSettings, Transition, bind, lint
 from simulators.faults import Fault, fault
 from simulators.machines import MACHINES
 from simulators.plant import signals
 
 PACKS = sorted((Path(rules.__file__).parent / "packs").glob("*.toml"))
-OWN = {"pump-low-pressure": {"duty": 6.2}, "motor-overload": {"rated": 50.0}}  # what the name plates say
 MONDAY = 1_767_571_200  # 2026-01-05T00:00:00Z
 DAY = 86_400
 
 
-def pack(kind: str) -> list[Rule]:
-    path = next(path for path in PACKS if path.stem == kind)
+def pack(name: str) -> list[Rule]:
+    path = next(path for path in PACKS if path.stem == name)
     forms = tomllib.loads(path.read_text(encoding="utf-8"))["rule"]
     return [Rule(name, RuleSettings.model_validate(form)) for name, form in forms.items()]
 
 
-def bound(kind: str) -> list[Bound]:
+def bound(name: str) -> list[Bound]:
+    kind = name.partition("-")[0]
     quantities = {name: quantity.healthy for name, quantity in MACHINES[kind].quantities.items()}
-    return [bind(rule, f"{kind}-1", quantities, OWN.get(rule.id)) for rule in pack(kind)]
+    return [bind(rule, f"{kind}-1", quantities, NAME_PLATES.get(rule.id)) for rule in pack(name)]
 
 
-def judge(kind: str, start: int, seconds: int, step: int, faults: Sequence[Fault] = ()) -> list[Transition]:
+def judge(name: str, start: int, seconds: int, step: int, faults: Sequence[Fault] = ()) -> list[Transition]:
     """What the pack says to the simulated machine, one sample every ``step`` s."""
+    kind = name.partition("-")[0]
     times = np.arange(start, start + seconds, step)
     columns = signals(f"{kind}-1", times, faults)
     rows = np.column_stack(list(columns.values()))
     quality = np.where(np.isnan(rows), 0x81, 0).astype(np.uint8)
-    panel = Panel(bound(kind))
+    panel = Panel(bound(name))
     view = panel.view([f"{kind}-1/{name}" for name in columns])
     said: list[Transition] = []
     for time, row, good in zip(times.tolist(), rows, quality, strict=True):
@@ -47,18 +49,21 @@ def judge(kind: str, start: int, seconds: int, step: int, faults: Sequence[Fault
 
 
 def test_there_is_a_pack_for_each_simulated_machine() -> None:
-    assert {path.stem for path in PACKS} == set(MACHINES)
+    advanced = {f"{kind}-advanced" for kind in MACHINES}
+    assert {path.stem for path in PACKS} == set(MACHINES) | advanced == {pack.name for pack in packs()}
 
 
 @pytest.mark.parametrize("path", PACKS, ids=lambda path: path.stem)
 def test_a_pack_names_the_source_of_its_limits_and_speaks_both_languages(path: Path) -> None:
     for rule in pack(path.stem):
         settings = rule.settings
-        assert rule.id.startswith(path.stem)
+        assert rule.id.startswith(path.stem.partition("-")[0])
         assert settings.title_en, rule.id
         assert settings.title_zh, rule.id
-        assert any(word in settings.note for word in ("ISO", "IEC", "API", "common practice")), rule.id
-        assert settings.scope.asset_class == path.stem
+        assert any(word in settings.note for word in ("ISO", "IEC", "API", "manual", "common practice")), (
+            rule.id
+        )
+        assert settings.scope.asset_class == path.stem.partition("-")[0]
 
 
 @pytest.mark.parametrize("kind", MACHINES)
@@ -81,6 +86,9 @@ def test_silent_through_a_healthy_week(kind: str) -> None:
         ("fan", "bearing_wear", "fan-vibration"),
         ("fan", "clogged_filter", "fan-filter-clogged"),
         ("fan", "overheating", "fan-bearing-hot"),
+        ("gearbox", "bearing_wear", "gearbox-vibration"),
+        ("gearbox", "overheating", "gearbox-oil-hot"),
+        ("gearbox", "oil_loss", "gearbox-oil-pressure-low"),
     ],
 )
 def test_a_fault_is_found_while_it_grows(kind: str, scenario: str, finds: str) -> None:
@@ -90,3 +98,32 @@ def test_a_fault_is_found_while_it_grows(kind: str, scenario: str, finds: str) -
     raised = {t.rule: t.time / 1e9 - onset for t in said if t.kind == "raised"}
     assert finds in raised
     assert 0 < raised[finds] < 3 * one.ramp
+
+
+@pytest.mark.parametrize("path", PACKS, ids=lambda path: path.stem)
+def test_lint_has_nothing_against_a_pack(path: Path) -> None:
+    kind = path.stem.partition("-")[0]
+    known = {name: lint.Quantity(quantity.unit) for name, quantity in MACHINES[kind].quantities.items()}
+    assert [text for rule in pack(path.stem) for text in lint.of_rule(rule)] == []
+    assert [text for found in bound(path.stem) for text in lint.of_binding(found, known)] == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "scenario", "finds"),
+    [
+        ("pump", "cavitation", "pump-cavitation"),
+        ("motor", "overheating", "motor-warming"),
+        ("motor", "sensor_stuck", "motor-sensor-stuck"),
+        ("fan", "clogged_filter", "fan-flow-low"),
+        ("compressor", "overheating", "compressor-oil-warming"),
+        ("gearbox", "bearing_wear", "gearbox-bearing-over-oil"),
+    ],
+)
+def test_an_advanced_pack_is_silent_and_then_finds_its_fault(kind: str, scenario: str, finds: str) -> None:
+    onset = MONDAY + DAY
+    one = fault(f"{kind}-1", scenario, onset)
+    grown = int(max(2 * one.ramp, 7_200))
+    said = judge(f"{kind}-advanced", MONDAY, DAY + grown, 60, [one])
+    raised = {t.rule: t.time / 1e9 - onset for t in said if t.kind == "raised"}
+    assert min(raised.values()) > 0
+    assert raised[finds] < grown
