@@ -54,6 +54,10 @@ class Course:
         """Quantities that have left where commissioning saw them: ``"bearing_temp up"``."""
         return tuple(f"{self._names[i]} {'up' if way > 0 else 'down'}" for i, way in self._base.drifted())
 
+    def forget_drift(self) -> None:
+        """What a replay made of the baseline is no drift of the machine."""
+        self._base.forget()
+
     def step(self, time: int, row: Array, *, learn: bool) -> Array | None:
         """Scores of ``row``, None while commissioning goes on."""
         if self._load is not None:

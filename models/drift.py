@@ -122,6 +122,10 @@ class Baseline:
         way = self._cusum.direction()
         return [(int(i), float(way[i])) for i in np.flatnonzero(self.drift >= 1.0)]
 
+    def forget(self) -> None:
+        """Nobody has drifted yet."""
+        self._cusum.up[:], self._cusum.down[:], self.drift[:] = 0.0, 0.0, 0.0
+
     def arrays(self) -> dict[str, Array]:
         """Learned and remembered."""
         own = {name: getattr(self, name) for name in _STATE}

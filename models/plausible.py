@@ -39,11 +39,12 @@ class Plausible:
         self._last, self._still = np.full(n, np.nan), np.zeros(n)
         self._sigmas, self._ratio = np.zeros(n), np.zeros(n)
         self._step = np.zeros(n)
+        self._settle()
 
     @property
     def ready(self) -> bool:
         """Whether commissioning is over and some signal has moved in it."""
-        return self._open and bool(self._judged().any())
+        return bool(self._judged.any())
 
     def learn(self, time: int, row: Array) -> None:
         """Widen what is normal by ``row``, until ``fit``; then it stands."""
@@ -59,46 +60,48 @@ class Plausible:
     def fit(self) -> None:
         """End commissioning."""
         self._open = True
+        self._settle()
 
     def score(self, time: int, row: Array) -> Array:
         """The worst of the three over its limit, per signal, as 0…1."""
         self._observe(time, row)
-        return as_score(np.where(np.isfinite(row) & self._judged() & self._open, self._ratio, 0.0))
+        return as_score(np.where(np.isfinite(row), self._ratio, 0.0))
 
     def why(self, output: int = 0) -> tuple[Contribution, ...]:
         """The signal itself, and how far beyond the middle of its span, in quarters of the span."""
         return (Contribution(self.signals[output], 1.0, float(self._sigmas[output])),)
 
-    def _judged(self) -> NDArray[np.bool_]:
+    def _settle(self) -> None:
+        """What follows from what was learned: who is judged, and the spans and limits they are judged by."""
         size = np.maximum(np.abs(self._high), np.abs(self._low))
-        moved = self._high > self._low
+        moved = (self._count >= self._rows) & (self._high > self._low)
         moved[moved] = (self._high - self._low)[moved] > 1e-9 * size[moved]
-        return (self._count >= self._rows) & moved
+        self._judged = moved & self._open
+        self._bottom, self._top = np.where(moved, self._low, 0.0), np.where(moved, self._high, 1.0)
+        self._room = _MARGIN * (self._top - self._bottom)
+        self._rates = np.where(self._fastest > 0, _RATE * self._fastest, np.inf)
+        self._rests = _STILL * self._stillest + _STILL_ROWS
 
     def _observe(self, time: int, row: Array) -> bool:
         step = self._pace.step(time)
         if step is Step.JUMP:
             self._last[:], self._still[:] = np.nan, 0.0
         if step in (Step.NEXT, Step.JUMP):
-            known, before = np.isfinite(row), np.isfinite(self._last)
-            self._step = np.where(known & before, np.abs(row - self._last), 0.0)
-            self._still = np.where(
-                known & (row == self._last), self._still + 1, np.where(known, 0.0, self._still)
-            )
+            known = np.isfinite(row)
+            change = np.abs(row - self._last)
+            self._step = np.where(np.isfinite(change), change, 0.0)
+            self._still = np.where(known, np.where(change == 0, self._still + 1, 0.0), self._still)
             self._last = np.where(known, row, self._last)
             if self._open:
-                self._compare(row)
+                self._compare(row, known & self._judged)
         return step is not Step.LATE
 
-    def _compare(self, row: Array) -> None:
-        judged = self._judged() & np.isfinite(row)
-        low, high = np.where(judged, self._low, 0.0), np.where(judged, self._high, 1.0)
-        value, span = np.where(judged, row, low), high - low
-        beyond = np.maximum(value - high, low - value) / (_MARGIN * span)
-        rate = self._step / np.where(self._fastest > 0, _RATE * self._fastest, np.inf)
-        still = self._still / (_STILL * self._stillest + _STILL_ROWS)
-        self._ratio = np.where(judged, np.maximum(np.maximum(beyond, rate), still), 0.0)
-        self._sigmas = np.where(judged, (value - (high + low) / 2) / (span / 4), 0.0)
+    def _compare(self, row: Array, judged: NDArray[np.bool_]) -> None:
+        value = np.where(judged, row, self._bottom)
+        beyond = np.maximum(value - self._top, self._bottom - value) / self._room
+        worst = np.maximum(np.maximum(beyond, self._step / self._rates), self._still / self._rests)
+        self._ratio = np.where(judged, worst, 0.0)
+        self._sigmas = np.where(judged, (value - (self._top + self._bottom) / 2) / (self._room / 2), 0.0)
 
     def dump(self) -> bytes:
         """Learned and remembered, as an NPZ."""
@@ -116,3 +119,4 @@ class Plausible:
         for name in _COLUMNS:
             getattr(self, f"_{name}")[here] = arrays[name][there]
         self._pace.last, self._open = head["time"], head["open"]
+        self._settle()

@@ -133,6 +133,11 @@ class SoftSensor:
             self.state = State.COMMISSIONING if scores is None else State.LIVE
         return self._silent.copy() if scores is None else scores
 
+    def forget_drift(self) -> None:
+        """Begin to look for drift anew."""
+        for course in self._courses:
+            course.forget_drift()
+
     def dump(self) -> bytes:
         """The state, as bytes that ``load`` takes up bit for bit."""
         head = {"since": self._mode.since, "band": self._mode.band, "state": self.state}

@@ -90,6 +90,7 @@ def train(
     if split is None:
         why = sensor.trouble or "the signals came too rarely"
         raise ModelError(f"{asset} cannot be learned from these rows: {why}")
+    sensor.forget_drift()  # of the held-out part, which may hold a fault
     detector = sensor.detector
     return Trained(
         sensor.dump(),

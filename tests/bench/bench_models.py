@@ -65,9 +65,16 @@ def main() -> int:
     chosen = parser.parse_args()
     speed()
     if chosen.data is None:
-        print("no data named: the recordings are not scored")
+        print("no recordings named (DATA=folder, or WATCHKEEPER_BENCH_DATA): only the speed was measured")
         return 0
-    recordings(Path(chosen.data), frozenset(chosen.only))
+    data = Path(chosen.data)
+    for needed in (data / "manifest.csv", data / "labels.csv", data.parent / "score.py"):
+        if not needed.is_file():
+            print(
+                f"{needed} is missing: a folder of recordings has manifest.csv and labels.csv, score.py beside it"
+            )
+            return 2
+    recordings(data, frozenset(chosen.only))
     return 0
 
 

@@ -28,10 +28,9 @@ DAY = 86_400
 START = 1_767_571_200.0  # 2026-01-05 00:00 UTC, a Monday
 COMMISSIONING, MONTH = 2 * DAY, 30 * DAY
 KINDS: dict[str, dict[str, object]] = {
-    "machine": {"kind": "machine", "every": timedelta(seconds=60), "commissioning": timedelta(days=2)},
     "t2": {"kind": "t2", "every": timedelta(seconds=EVERY), "commissioning": timedelta(days=2)},
-    "ewma": {"kind": "ewma", "every": timedelta(seconds=EVERY), "commissioning": timedelta(days=2)},
     "plausible": {"kind": "plausible", "every": timedelta(seconds=EVERY), "commissioning": timedelta(days=2)},
+    "machine": {"kind": "machine", "every": timedelta(seconds=60), "commissioning": timedelta(days=2)},
 }
 BEGIN, END = "<!-- bench_plant begins -->", "<!-- bench_plant ends -->"
 

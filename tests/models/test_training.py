@@ -52,6 +52,9 @@ def test_a_fault_in_the_held_out_part_is_told_with_its_reason_and_a_known_one_ap
     assert found.replay.onsets[0].why[0].signal == "pump-1/vib_rms"
     assert not found.replay.onsets[0].known
     past.normal[1690:1900] = False
+    sensor = SoftSensor(settings(), "pump-1", QUANTITIES)
+    sensor.load(found.state)
+    assert sensor.drifted == ()
     known = train(settings(), "pump-1", QUANTITIES, past)
     assert (known.figures["alarms"], known.figures["alarms_known"]) == (0, 1)
 
