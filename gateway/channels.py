@@ -107,8 +107,9 @@ def policy_of(site: Site) -> Policy:
     from ticketing import Channel, Policy
 
     return Policy(
+        **site.orders.figures(),
         channels=tuple(
             Channel(name, each.events, each.priorities, each.per_minute, each.tries, each.fallback)
             for name, each in site.channels.items()
-        )
+        ),
     )

@@ -24,6 +24,7 @@ from devices.kinds import KINDS, DeviceSettings, LineSettings, clashes, overload
 from gateway.channels import CHANNEL_KINDS, ChannelSettings
 from gateway.history import HistorySettings
 from gateway.influx import InfluxSettings
+from gateway.orders_settings import OrderSettings
 from gateway.own import GATEWAY, tables
 from gateway.people import NAME, Person, ShiftSettings
 from gateway.reorder import JudgeSettings
@@ -33,7 +34,7 @@ from models.settings import MODEL_KINDS, BearingSettings, ModelSettings
 from rules import Rule, RuleError, RuleSettings, bind
 from rules.duration import parse_duration
 
-FILES = ("site.toml", "assets.toml", "devices.toml", "rules.toml", "models.toml", "people.toml")
+FILES = ("site.toml", "assets.toml", "devices.toml", "rules.toml", "models.toml", "people.toml", "orders.toml")
 UNITS = frozenset(
     [
         "1",
@@ -210,6 +211,7 @@ class Site:
     people: Mapping[str, Person] = field(default_factory=dict)
     shifts: Mapping[str, ShiftSettings] = field(default_factory=dict)
     channels: Mapping[str, ChannelSettings] = field(default_factory=dict)
+    orders: OrderSettings = field(default_factory=OrderSettings)
 
     @cached_property
     def state(self) -> Path:
@@ -298,6 +300,7 @@ class _Reader:
             "people": self.table(Person, tree["people.toml"], "people.toml", "person"),
             "shifts": self.table(ShiftSettings, tree["people.toml"], "people.toml", "shift"),
             "channels": self.table(CHANNEL_KINDS, head, "site.toml", "notify"),
+            "orders": self.form(OrderSettings, tree["orders.toml"], "orders.toml", ""),
         }
         if settings is None or any(value is None for value in read.values()):
             return None

@@ -51,6 +51,7 @@ orders; ``timers``/``tick`` let happen what falls due; ``events`` chains the his
 """
 
 from ticketing.codes import CAUSES, DETECTIONS, FAILURE_MODES, MECHANISMS, REMEDIES
+from ticketing.custom import CustomField
 from ticketing.desk import Desk, Tx, View
 from ticketing.errors import (
     FieldError,
@@ -133,6 +134,7 @@ __all__ = [
     "Chain",
     "Channel",
     "Cost",
+    "CustomField",
     "Decision",
     "Delivery",
     "Desk",

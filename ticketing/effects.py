@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import delete, func, select
 
-from ticketing import costs, custom, linking, merging, plans, signing, sla, tasks, timers
+from ticketing import costs, custom, linking, merging, plans, routing, signing, sla, tasks, timers
 from ticketing.events import canonical
 from ticketing.moves import Asked
 from ticketing.opening import open_row
@@ -23,6 +23,11 @@ POOR = 3  # fewer stars than this ask for a re-inspection
 
 def _accepted(_tx: Writing, order: Order, asked: Asked) -> dict[str, Any]:
     return {"accepted_at": order.accepted_at or asked.at}
+
+
+def _assigned(tx: Writing, order: Order, asked: Asked) -> dict[str, Any]:
+    routing.check(tx, order, asked)
+    return {}
 
 
 def _declined(_tx: Writing, _order: Order, _asked: Asked) -> dict[str, Any]:
@@ -76,6 +81,7 @@ def _escalated(_tx: Writing, order: Order, _asked: Asked) -> dict[str, Any]:
 
 Columns = Callable[[Writing, Order, Asked], dict[str, Any]]
 COLUMNS: Mapping[str, Columns] = {
+    "assign": _assigned,
     "accept": _accepted,
     "start": _accepted,
     "decline": _declined,
@@ -151,12 +157,17 @@ def _inspect_again(tx: Writing, order: Order, asked: Asked) -> None:
     tx.link(again.number, "reinspects", order.number)
 
 
+def _route_again(tx: Writing, order: Order, asked: Asked) -> None:
+    routing.wait(tx, order, asked.at)
+
+
 def _plan_done(tx: Writing, order: Order, asked: Asked) -> None:
     plans.completed(tx, order, asked.at)
 
 
 After = Callable[[Writing, Order, Asked], None]
 AFTER: Mapping[str, tuple[After, ...]] = {
+    "decline": (_route_again,),
     "start": (costs.bypass_if_urgent,),
     "hold": (_judge_the_silent,),
     "resolve": (_verify, _judge_the_silent, _mute_if_false, _plan_done),

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import select, update
 
-from ticketing import sla, tasks
+from ticketing import sla, tasks, timers
 from ticketing.knowledge import suggest
 from ticketing.reading import decoded
 from ticketing.records import Actor, Order, State, Template
@@ -58,6 +58,8 @@ def open_row(tx: Writing, *, at: int, actor: Actor, source: str, **columns: Any)
     facts = dict.fromkeys(("alarms", "alarms_active", "open_tasks", "cost_fen", "approvals_missing"), 0)
     order = Order(**{**nothing, **facts, **row, "number": number, **decoded(row)})
     sla.schedule(tx, order, at)
+    if tx.policy.route:
+        timers.start(tx, "route", number, at=at, ms=0)
     return order
 
 

@@ -112,6 +112,8 @@ class Policy:
     steps: tuple[Step, ...] = DEFAULT_STEPS
     channels: tuple[Channel, ...] = ()
     fields: tuple[CustomField, ...] = ()  # the site's own, on every order
+    route: bool = False  # new orders are given to whom they fit
+    skills: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # by failure mode and class of asset
     signed: tuple[int, ...] = ()  # orders of these priorities close with a PIN or a drawn signature only
     approvals: tuple[tuple[int, str], ...] = DEFAULT_APPROVALS  # from so many fen on, this role must approve
     correlation_window: int = 600_000

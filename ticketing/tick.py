@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping
 
 from sqlalchemy import update
 
-from ticketing import costs, plans, shelving, sla, timers
+from ticketing import costs, plans, routing, shelving, sla, timers
 from ticketing.attaching import attach
 from ticketing.auto_open import decide
 from ticketing.moves import Asked
 from ticketing.moving import make_move
-from ticketing.records import TIMER, Decision, Order, State
+from ticketing.records import ENGINE, TIMER, Decision, Order, State
 from ticketing.repair import start_auto_close, watch_the_repair
 from ticketing.suppression import is_inhibited
 from ticketing.tables import alarm as alarms
@@ -117,6 +117,21 @@ def _shelf(tx: Writing, due: Due) -> None:
     shelving.expire(tx, due.subject, due.at)
 
 
+def _route(tx: Writing, due: Due) -> None:
+    """Give a new order to whom it fits best; where it fits nobody it stays new."""
+    order = tx.order(due.subject)
+    if order.state is not State.NEW:
+        return
+    fitting = routing.candidates(tx, order, due.at)
+    if not fitting:
+        tx.decisions.append(Decision("unrouted", order.number, "nobody has the skills and is on shift"))
+        return
+    reason = routing.why(tx, order, fitting[0])
+    fields = {"assignee": fitting[0].name, "reason": reason}
+    make_move(tx, order, Asked("assign", ENGINE, order.version, due.at, fields))
+    tx.decisions.append(Decision("routed", order.number, f"to {fitting[0].name}: {reason}"))
+
+
 HANDLERS: Mapping[str, Callable[[Writing, Due], None]] = {
     "min_active": _held_long_enough,
     "self_clear": _self_clear,
@@ -128,4 +143,5 @@ HANDLERS: Mapping[str, Callable[[Writing, Due], None]] = {
     "confirm_bypass": _confirm_bypass,
     plans.TIMER_KIND: _plan,
     shelving.TIMER_KIND: _shelf,
+    routing.TIMER_KIND: _route,
 }

@@ -174,10 +174,11 @@ def kb_eval(
     if as_json:
         typer.echo(json.dumps(asdict(found), indent=2))
         return
-    if not found.whole.asked:
+    if not found.together.asked:
         fail("no closed order has a failure mode, a mechanism and a remedy yet: nothing to ask", 1)
-    scores = [("all", found.whole), *sorted(found.by_failure_mode.items())]
+    lists = [("three fixes", found.fixes), ("three articles", found.articles), ("either", found.together)]
+    scores = [*lists, *sorted(found.by_failure_mode.items())]
     show.table(
-        ("failure mode", "hit@3", "asked", "hits", "without suggestion"),
+        ("shown, or failure mode", "hit@3", "asked", "hits", "without suggestion"),
         [(name, f"{each.share:.1f} %", each.asked, each.hits, each.silent) for name, each in scores],
     )

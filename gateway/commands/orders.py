@@ -150,6 +150,14 @@ def orders_moves(
     )
 
 
+@orders_app.command("policy")
+def orders_policy(site: AtSite = None) -> None:
+    """What holds for new orders, as JSON: due times, approvals, escalation, routing, fields. Set in orders.toml."""
+    from ticketing.policy import versioned
+
+    typer.echo(json.dumps(json.loads(versioned(desk_of(site).policy).body), ensure_ascii=False, indent=2))
+
+
 @orders_app.command("attach")
 def orders_attach(
     number: str,

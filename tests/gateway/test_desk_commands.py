@@ -93,7 +93,7 @@ def test_articles_are_written_found_ranked_and_judged(site: Path) -> None:
         who = "wang" if move[0] == "assign" else "li"
         say(site, "orders", "move", number, *move, "--as", who)
     say(site, "orders", "move", number, "sign_off", "stars=5", "--as", "wang")
-    assert json.loads(say(site, "kb", "eval", "--json").output)["whole"] == {
+    assert json.loads(say(site, "kb", "eval", "--json").output)["articles"] == {
         "asked": 1,
         "silent": 0,
         "hits": 1,

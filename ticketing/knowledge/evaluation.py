@@ -12,10 +12,12 @@ from dataclasses import dataclass, field
 from sqlalchemy import select
 
 from ticketing.knowledge import articles
-from ticketing.knowledge.suggest import SHOWN, suggestions
+from ticketing.knowledge.suggest import suggestions
 from ticketing.reading import Reading
 from ticketing.records import Order, State, Suggestion
 from ticketing.tables import work_order
+
+Repair = tuple[str | None, str | None]  # mechanism, remedy
 
 
 @dataclass(slots=True)
@@ -31,12 +33,22 @@ class Score:
         """hit@3 in per cent; None where nothing was asked."""
         return 100 * self.hits / self.asked if self.asked else None
 
+    def count(self, repairs: Sequence[Repair], right: Repair) -> bool:
+        """One more question, and whether the right repair was among those shown."""
+        hit = right in repairs
+        self.asked += 1
+        self.silent += not repairs
+        self.hits += hit
+        return hit
+
 
 @dataclass(slots=True)
 class Evaluation:
-    """The whole, by failure mode, and the orders that were missed."""
+    """The two lists that people see, three fixes and three articles, apart and together; what was missed."""
 
-    whole: Score = field(default_factory=Score)
+    fixes: Score = field(default_factory=Score)
+    articles: Score = field(default_factory=Score)
+    together: Score = field(default_factory=Score)
     by_failure_mode: dict[str, Score] = field(default_factory=dict)
     missed: list[str] = field(default_factory=list)
 
@@ -58,29 +70,29 @@ def evaluate(read: Reading, *, start: int = 0, limit: int = 1000) -> Evaluation:
     found = Evaluation()
     for number in read.connection.scalars(query).all():
         order = read.order(number)
-        shown = shown_then(read, order)
-        hit = (order.mechanism, order.remedy) in [_repair(read, each) for each in shown]
-        for score in (found.whole, found.by_failure_mode.setdefault(order.failure_mode or "", Score())):
-            score.asked += 1
-            score.silent += not shown
-            score.hits += hit
-        if not hit:
+        right = (order.mechanism, order.remedy)
+        shown = _shown_then(read, order)
+        fixes = [_repair(read, each) for each in shown if each.kind == "fix"]
+        written = [_repair(read, each) for each in shown if each.kind == "article"]
+        found.fixes.count(fixes, right)
+        found.articles.count(written, right)
+        found.by_failure_mode.setdefault(order.failure_mode or "", Score()).count(fixes + written, right)
+        if not found.together.count(fixes + written, right):
             found.missed.append(number)
     return found
 
 
-def shown_then(read: Reading, order: Order) -> Sequence[Suggestion]:
-    """The first suggestions for the order as it stood when it opened."""
+def _shown_then(read: Reading, order: Order) -> Sequence[Suggestion]:
+    """The suggestions for the order as it stood when it opened."""
     at = order.opened_at
-    known = [
+    return [
         each
         for each in suggestions(read, order.number, at)
         if each.kind == "fix" or articles.first_written(read, each.ref) <= at
     ]
-    return known[:SHOWN]
 
 
-def _repair(read: Reading, suggestion: Suggestion) -> tuple[str | None, str | None]:
+def _repair(read: Reading, suggestion: Suggestion) -> Repair:
     if suggestion.kind == "fix":
         order = read.order(suggestion.ref)
         return order.mechanism, order.remedy
