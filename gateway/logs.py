@@ -8,45 +8,46 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
-import structlog
-from structlog.typing import Processor
 
-_SECRETS = ("password", "token", "secret")
+class Line(logging.Formatter):
+    """``2026-11-22T08:00:00Z WARNING pump-7 stopped answering: …``, for a person."""
+
+    converter = time.gmtime
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%SZ")
+
+
+class Journal(logging.Formatter):
+    """One JSON object a line: ``timestamp`` (UTC), ``level``, ``logger``, ``event`` and ``exception``."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """See the class."""
+        at = datetime.fromtimestamp(record.created, UTC)
+        said = {
+            "timestamp": at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "event": record.getMessage(),
+        }
+        if record.exc_info:
+            said["exception"] = self.formatException(record.exc_info)
+        return json.dumps(said, ensure_ascii=False)
 
 
 def set_up(level: int = logging.INFO) -> None:
-    """Send everything, structlog's and the standard library's, to standard error in one form."""
-    shared: list[Processor] = [
-        structlog.stdlib.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-        _masked,
-    ]
-    journal = "JOURNAL_STREAM" in os.environ
-    last: Processor = structlog.processors.JSONRenderer(ensure_ascii=False) if journal else _line
-    formatter = structlog.stdlib.ProcessorFormatter(
-        foreign_pre_chain=shared,
-        processors=[
-            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-            structlog.processors.format_exc_info,
-            last,
-        ],
-    )
+    """Send everything to standard error in one form."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(formatter)
+    handler.setFormatter(Journal() if "JOURNAL_STREAM" in os.environ else Line())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
     for chatty in ("alembic", "asyncio", "uvicorn"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
-    structlog.configure(
-        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
-        wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.stdlib.LoggerFactory(),
-        cache_logger_on_first_use=True,
-    )
 
 
 def dead_letters(path: Path) -> Callable[[str, bytes, str], None]:
@@ -62,22 +63,3 @@ def dead_letters(path: Path) -> Callable[[str, bytes, str], None]:
         kept.warning(json.dumps({"time": time.time(), "topic": topic, "reason": reason, "payload": text}))
 
     return keep
-
-
-def _masked(_logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
-    for key in event:
-        if any(word in key for word in _SECRETS):
-            event[key] = "***"
-    return event
-
-
-def _line(_logger: object, _method: str, event: structlog.typing.EventDict) -> str:
-    """``2026-11-22T08:00:00Z WARNING pump-7 stopped answering: … key=value``"""
-    time, level, message = event.pop("timestamp", ""), str(event.pop("level", "")), event.pop("event", "")
-    trace = event.pop("exception", "")
-    rest = " ".join(f"{key}={value}" for key, value in event.items())
-    return (
-        f"{str(time)[:19]}Z {level.upper()} {message}"
-        + (f" {rest}" if rest else "")
-        + (f"\n{trace}" if trace else "")
-    )

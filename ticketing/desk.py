@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, Self
 
 from sqlalchemy import Engine, Table, Update, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError
 
 from ticketing import (
@@ -61,7 +60,7 @@ from ticketing.records import (
 )
 from ticketing.tables import asset as assets
 from ticketing.tables import engine_state, policy_version, same, site
-from ticketing.writing import Writing
+from ticketing.writing import Writing, adding_once
 
 KEEP = update(engine_state).where(same(engine_state, "name"))
 
@@ -130,14 +129,13 @@ class Desk:
             )
             if connection.scalar(site_known) and connection.scalar(policy_known):
                 return
-        dialect = postgresql if self._engine.dialect.name == "postgresql" else sqlite
         rows: dict[Table, dict[str, object]] = {
             site: {"head_seq": 0, "head_hash": events.GENESIS, "flooding": False},
             policy_version: {"sha256": self._version.sha256, "body": self._version.body},
         }
         with self._writing.begin() as connection:
             for table, row in rows.items():
-                adding = dialect.insert(table).on_conflict_do_nothing()
+                adding = adding_once(table, self._engine.dialect.name)
                 connection.execute(adding, {"site": self.site, **row})
 
 

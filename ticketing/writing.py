@@ -11,7 +11,6 @@ from functools import cache
 from typing import Any
 
 from sqlalchemy import Connection, Insert, Table, insert, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from ticketing import events
 from ticketing.policy import PolicyVersion
@@ -33,8 +32,12 @@ def adding(table: Table) -> Insert:
 @cache
 def adding_once(table: Table, dialect: str) -> Insert:
     """A new row, unless its key is there already."""
-    if dialect == "postgresql":
+    if dialect == "postgresql":  # each dialect weighs megabytes: only the one that is used
+        from sqlalchemy.dialects import postgresql
+
         return postgresql.insert(table).on_conflict_do_nothing()
+    from sqlalchemy.dialects import sqlite
+
     return sqlite.insert(table).on_conflict_do_nothing()
 
 
