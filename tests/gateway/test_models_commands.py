@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
+import sys
 import textwrap
 import time
 from pathlib import Path
@@ -367,3 +369,27 @@ def test_a_model_learns_from_influxdb(site: Site, influxd_url: str) -> None:
     store.close()
     assert "rows of InfluxDB learned" in done(run(server, "train", "watch", "--from", "1d"))
     assert "no trend, no number" in done(run(server, "rul", "pump-1/bearing_temp", "--limit", "90"))
+
+
+def test_a_running_daemon_takes_up_what_is_promoted(site: Site, tmp_path: Path) -> None:
+    (site.folder / "rules.toml").unlink()
+    path = csv(tmp_path / "pump.csv", *running(300))
+    with (tmp_path / "run.log").open("w") as log:
+        words = [sys.executable, "-m", "gateway.cli", "run", str(site.folder)]
+        daemon = subprocess.Popen(words, stdout=log, stderr=log)
+    try:
+        deadline = time.monotonic() + 60
+        while not training.daemon_status(site):
+            assert daemon.poll() is None, (tmp_path / "run.log").read_text()
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        done(run(site, "train", "watch", "--asset", "pump-1", "--csv", path))
+        said = run(site, "promote", "watch/pump-1/1")
+        assert "no gateway" not in done(said)
+        status = {entry["model"]: entry for entry in training.daemon_status(site)}
+        assert status["watch/pump-1"]["version"] == "watch/pump-1/1"
+        assert status["watch/pump-1"]["state"] == "live"
+        assert "watch/pump-1 shadow" not in status
+    finally:
+        daemon.terminate()
+        assert daemon.wait(30) == 0
