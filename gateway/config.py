@@ -21,6 +21,7 @@ from typing import Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from devices.kinds import KINDS, DeviceSettings, LineSettings, clashes, overloads
+from devices.mqtt import MqttLine
 from gateway.channels import CHANNEL_KINDS, ChannelSettings
 from gateway.history import HistorySettings
 from gateway.influx import InfluxSettings
@@ -227,7 +228,7 @@ class Site:
     def watched_lines(self) -> list[str]:
         """The lines that are judged themselves: brokers, and wires that several devices share."""
         on = Counter(device.line for device in self.devices.values())
-        return [name for name, line in self.lines.items() if on[name] > (line.kind != "mqtt")]
+        return [name for name, line in self.lines.items() if on[name] > (not isinstance(line, MqttLine))]
 
     def class_of(self, asset: str) -> str:
         """The asset's class; ``device`` for what is talked to but not maintained, ``line`` for its wire."""
@@ -306,6 +307,7 @@ class _Reader:
             return None
         site = Site(self.folder.resolve(), settings, **read)
         _check_assets(site, self.wrong)
+        _check_lines(site, self.wrong)
         _check_points(site, self.wrong)
         loads = [] if self.any_load else overloads(site.lines, site.devices)
         for clash in clashes(site.lines, site.devices) + loads:
@@ -507,12 +509,15 @@ def _ancestors(site: Site, name: str) -> Iterator[str]:
         parent = site.assets[parent].parent
 
 
-def _check_points(site: Site, wrong: Wrong) -> None:
-    reader: dict[str, str] = {}
+def _check_lines(site: Site, wrong: Wrong) -> None:
     for name in site.watched_lines:
         if name in site.assets or name in site.devices:
             key = f"line.{name}"
             wrong("devices.toml", key, repr(name), "an asset or device has this name; give the line another")
+
+
+def _check_points(site: Site, wrong: Wrong) -> None:
+    reader: dict[str, str] = {}
     for name, device in site.devices.items():
         if name == GATEWAY:
             wrong(
@@ -592,17 +597,22 @@ def _check_rules(site: Site, wrong: Wrong) -> None:
 
 
 def _check_models(site: Site, wrong: Wrong) -> None:
+    writer: dict[str, str] = {}
     for name, model in site.models.items():
-        _check_scope(site, model.scope, "models.toml", f"model.{name}.scope", wrong)
+        key = f"model.{name}"
+        _check_scope(site, model.scope, "models.toml", f"{key}.scope", wrong)
         for asset in scoped(site, model.scope):
-            known = quantities(site, asset)
-            for missing in set(model.signals) - known:
-                wrong(
-                    "models.toml",
-                    f"model.{name}.signals",
-                    f"{missing!r} (for {asset})",
-                    _did_you_mean(missing, known),
-                )
+            kind = site.classes.get(site.class_of(asset))
+            known = set(kind.signals) if kind else set()
+            for missing in set(model.watched) - known:
+                place = f"{key}.signals" if missing in model.signals else key
+                wrong("models.toml", place, f"{missing!r} (for {asset})", _did_you_mean(missing, known))
+            for output in model.outputs(sorted(known)):
+                signal = f"{asset}/{output}"
+                if signal in writer:
+                    found = f"{signal}, which model {writer[signal]} writes too"
+                    wrong("models.toml", key, found, "one of them, or another scope, would do")
+                writer[signal] = name
 
 
 def _check_people(site: Site, wrong: Wrong) -> None:

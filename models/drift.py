@@ -1,4 +1,4 @@
-"""Slow drift of every signal's residual, all signals at once: two-sided CUSUM and Page–Hinkley."""
+"""Slow drift of every signal's residual, all signals at once: a two-sided CUSUM over means of blocks."""
 
 from __future__ import annotations
 
@@ -35,33 +35,6 @@ class Cusum:
     def direction(self) -> Array:
         """+1 where the signal drifts up, -1 down, (n,)."""
         return np.where(self.up >= self.down, 1.0, -1.0)
-
-
-class PageHinkley:
-    """The sum of deviations from the running mean against its own extremes, (n,) columns.
-
-    D. V. Hinkley, Biometrika 58(3), 1971. Needs no known mean; the values' unit is their own ``slack`` and ``limit``.
-    """
-
-    def __init__(self, width: int, slack: float = 0.1, limit: float = 50.0) -> None:
-        self._slack, self._limit = slack, limit
-        self._count, self._mean = np.zeros(width), np.zeros(width)
-        self._rise, self._least = np.zeros(width), np.zeros(width)
-        self._fall, self._most = np.zeros(width), np.zeros(width)
-
-    def step(self, values: Array) -> Array:
-        """The greater excursion over the limit, (n,), 1 and more is drift; NaN leaves a signal as it was."""
-        known = np.isfinite(values)
-        self._count += known
-        away = np.where(known, values - self._mean, 0.0)
-        self._mean += away / np.maximum(self._count, 1.0)
-        away = np.where(known, values - self._mean, 0.0)
-        slack = np.where(known, self._slack, 0.0)
-        self._rise += away - slack
-        self._fall += away + slack
-        self._least = np.minimum(self._least, self._rise)
-        self._most = np.maximum(self._most, self._fall)
-        return np.asarray(np.maximum(self._rise - self._least, self._most - self._fall) / self._limit)
 
 
 class Baseline:

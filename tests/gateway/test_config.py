@@ -98,6 +98,7 @@ SLIPS = [
         'signals = ["vib"]',
         ["model.vibration.signals", "did you mean 'vib_rms'?"],
     ),
+    ("models.toml", 'kind = "ewma"', 'kind = "t2"', ["model.vibration", "which model machine writes too"]),
     ("people.toml", 'role = "lead"', 'role = "boss"', ["person.wang.role", "'boss'"]),
 ]
 
