@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from devices import instrument, modbus, mqtt
+from devices import instrument, modbus, mqtt, sparkplug
 from devices.line import Time
 from devices.memory import Memory
 from devices.modbus_map import ModbusDevice
@@ -38,6 +38,7 @@ KINDS: dict[str, Kind] = {
     "serial-ascii": Kind(instrument.SerialAsciiLine, instrument.InstrumentDevice, instrument.open_line),
     "tcp-ascii": Kind(instrument.TcpAsciiLine, instrument.InstrumentDevice, instrument.open_line),
     "mqtt": Kind(mqtt.MqttLine, mqtt.MqttDevice, mqtt.open_broker, ("dead_letter",)),
+    "sparkplug": Kind(mqtt.MqttLine, sparkplug.SparkplugDevice, sparkplug.open_nodes, ("dead_letter",)),
 }
 
 
@@ -107,7 +108,7 @@ def _shared_topics(devices: Mapping[str, DeviceSettings]) -> list[Clash]:
     found: list[Clash] = []
     reader: dict[str, str] = {}
     for name, device in devices.items():
-        if isinstance(device, mqtt.MqttDevice):
+        if isinstance(device, mqtt.MqttDevice | sparkplug.SparkplugDevice):
             first = reader.setdefault(device.topic, name)
             if first != name:
                 found.append(

@@ -11,13 +11,14 @@ import random
 import socket
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from typing import Any
 
 from devices.batch import Emit
 from devices.line import Time
 from devices.mqtt_packets import Message
-from devices.mqtt_reception import DeadLetter, Reception, log
+from devices.mqtt_reception import DeadLetter, DeviceTopics, Reception, log
 from devices.mqtt_session import BrokerError, MqttLine, Session, connected
-from devices.mqtt_topics import MqttDevice
+from devices.mqtt_topics import MqttDevice, Topics
 from devices.source import SourceStatus
 
 __all__ = ["MqttDevice", "MqttLine", "MqttSource"]
@@ -43,17 +44,19 @@ _REMEDIES = {
 class MqttSource:
     """A broker and the devices that publish to it.
 
-    ``dead_letter(topic, payload, reason)`` takes what cannot be read, before it is acknowledged.
+    ``dead_letter(topic, payload, reason)`` takes what cannot be read, before it is acknowledged. ``topics`` makes, of a
+    device's name, settings and the time, what reads its messages.
     """
 
     def __init__(
         self,
         name: str,
         line: MqttLine,
-        devices: Mapping[str, MqttDevice],
+        devices: Mapping[str, Any],
         *,
         dead_letter: DeadLetter | None = None,
         clock: Time | None = None,
+        topics: Callable[..., DeviceTopics] = Topics,
         draw: Callable[[], float] = random.random,
     ) -> None:
         self.name = name
@@ -62,7 +65,8 @@ class MqttSource:
         self._line = line
         self._clock = clock or Time()
         self._draw = draw
-        self._reception = Reception(devices, self._clock, dead_letter)
+        self._reception = Reception(devices, self._clock, dead_letter, topics)
+        self.session: Session | None = None  # while there is one
         self._detail = "not connected yet"
         self._failures = 0  # of this outage
         self._said: set[str | None] = set()  # what of this outage is in the log
@@ -82,7 +86,7 @@ class MqttSource:
         reception = self._reception
         return SourceStatus(
             name=self.name,
-            kind="mqtt",
+            kind=self._line.kind,
             up=reception.listening,
             detail=self._detail,
             counts={**reception.counts, "held": reception.held},
@@ -111,6 +115,7 @@ class MqttSource:
         try:
             async with connected(self._line, self.client_id, self.status_topic, take) as session:
                 await self._subscribe(session)
+                self.session = session
                 self._greet(session)
                 with suppress(TimeoutError):
                     async with asyncio.timeout(_STEADY):
@@ -119,6 +124,7 @@ class MqttSource:
                 await session.lost()
         finally:
             self._reception.listening = False
+            self.session = None
 
     async def _subscribe(self, session: Session) -> None:
         """Subscribe on every connection: a session that was resumed may know older topics only."""

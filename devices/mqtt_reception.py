@@ -9,14 +9,14 @@ from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from devices.batch import Batch, DeviceError, Emit, Reason, bad
 from devices.line import Time
 from devices.mqtt_packets import Message
 from devices.mqtt_payload import PayloadError
 from devices.mqtt_session import Session
-from devices.mqtt_topics import MqttDevice, Route, Topics
+from devices.mqtt_topics import Reading, Route, Topics
 from devices.source import DeviceStatus, Tally
 
 log = logging.getLogger("devices.mqtt")
@@ -26,6 +26,23 @@ DeadLetter: TypeAlias = Callable[[str, bytes, str], None]
 _BRAKE = 0.1  # seconds until the hall is asked again whether it has room
 _NAMED = 100  # topics that are logged, each once, as strange or unreadable
 _SMOOTH = 0.1
+
+
+class DeviceTopics(Protocol):
+    """The topics of one device, and how a message on one becomes batches: ``Topics``, or one for another payload."""
+
+    name: str
+    silent: int
+    device: Any
+    routes: dict[str, Route]
+
+    @property
+    def online(self) -> bool: ...
+    def heard(self, route: Route, now: float) -> bool: ...
+    def overdue(self, now: float) -> dict[str, Route]: ...
+    def bind(self, topic: str, now: float) -> Route | None: ...
+    def read(self, route: Route, message: Message, arrival: int) -> Reading: ...
+    def absent(self, route: Route, time: int, reason: Reason) -> Batch: ...
 
 
 @dataclass(slots=True, eq=False)
@@ -44,7 +61,7 @@ class _Held:
 class Listener:
     """One device's topics, and how it goes."""
 
-    def __init__(self, topics: Topics, since: int) -> None:
+    def __init__(self, topics: DeviceTopics, since: int) -> None:
         self.topics = topics
         self.tally = Tally()
         self.since = since
@@ -84,10 +101,14 @@ class Reception:
     """
 
     def __init__(
-        self, devices: Mapping[str, MqttDevice], clock: Time, dead_letter: DeadLetter | None
+        self,
+        devices: Mapping[str, Any],
+        clock: Time,
+        dead_letter: DeadLetter | None,
+        topics: Callable[..., DeviceTopics] = Topics,
     ) -> None:
         self.listeners = [
-            Listener(Topics(name, device, clock.now()), clock.wall()) for name, device in devices.items()
+            Listener(topics(name, device, clock.now()), clock.wall()) for name, device in devices.items()
         ]
         self.counts: Counter[str] = Counter()
         self._clock = clock
@@ -120,17 +141,28 @@ class Reception:
                 older.done = done  # it waits here already; only its acknowledgement has a new address
                 return
         bound = self._by_topic.get(message.topic) or self._bind(session, message)
-        batch = self._read(*bound, message) if bound else None
+        if bound is None:
+            done()
+            return
+        batch, _, more, _ = self._read(*bound, message)
+        for each in more:  # they are durable before the last, which acknowledges for all
+            self._hand_over(bound[0], message, each, _nobody_waits, emit)
         if batch is None:
             done()
-        elif self._held and message.packet_id:
+        else:
+            self._hand_over(bound[0], message, batch, done, emit)
+
+    def _hand_over(
+        self, listener: Listener, message: Message, batch: Batch, done: Callable[[], None], emit: Emit
+    ) -> None:
+        if self._held and message.packet_id:
             self._held.append(_Held(message, batch, done))
         elif not emit(batch, done):
             if message.packet_id:
                 self._held.append(_Held(message, batch, done))
                 self._braked.set()
-            elif bound:
-                bound[0].tally.refused += 1
+            else:
+                listener.tally.refused += 1
 
     @property
     def held(self) -> int:
@@ -199,22 +231,28 @@ class Reception:
             session.unsubscribe(topic)
         return None
 
-    def _read(self, listener: Listener, route: Route, message: Message) -> Batch | None:
+    def _read(self, listener: Listener, route: Route, message: Message) -> Reading:
         topics, tally, now = listener.topics, listener.tally, self._clock.now()
         listener.received(now)
         if message.retained:  # says what was, not that anybody lives
             self.counts["retained"] += 1
         elif topics.heard(route, now):
             self._is_back(listener)
-        batch, complaint = topics.read(route, message, self._clock.wall())
-        if complaint:
+        reading = topics.read(route, message, self._clock.wall())
+        if reading.complaint:
             tally.failed += 1
-            self._bury(message, complaint)
-        elif batch is None:
+            self._bury(message, reading.complaint)
+        elif reading.gone:
+            tally.failed += 1
+            listener.since, listener.detail = self._clock.wall(), reading.gone
+        elif reading.batch is None:
             tally.skip("nothing_for_us")
         else:
             tally.read += 1
-        return batch
+            if reading.more:
+                tally.expected += len(reading.more)
+                tally.read += len(reading.more)
+        return reading
 
     def _is_back(self, listener: Listener) -> None:
         listener.since = self._clock.wall()

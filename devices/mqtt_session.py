@@ -51,7 +51,7 @@ _library_log.setLevel(CRITICAL)  # both libraries log what they also raise; an o
 class MqttLine(LineSettings):
     """A broker, and how the gateway appears to it."""
 
-    kind: Literal["mqtt"]
+    kind: Literal["mqtt", "sparkplug"]
     host: str
     port: int | None = Field(default=None, ge=1, le=65535, description="1883, or 8883 with TLS")
     version: Literal["5", "3.1.1"] = "5"
@@ -165,6 +165,10 @@ class Session:
     async def publish(self, topic: str, payload: str) -> None:
         """Publish at QoS 1 for all to keep, and wait for the broker's word."""
         await _answer(self._client.publish(topic, payload, qos=1, retain=True))
+
+    def tell(self, topic: str, payload: bytes) -> None:
+        """Publish once at QoS 0; whether it arrives is not waited for."""
+        self._paho.publish(topic, payload)
 
     def unsubscribe(self, topic: str) -> None:
         """Ask for no more of this topic; whether the broker agrees is not waited for."""

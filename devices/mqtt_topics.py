@@ -124,10 +124,15 @@ def path_of(name: str, point: MqttPoint) -> str:
 
 
 class Reading(NamedTuple):
-    """What a message came to; ``complaint`` says why it belongs into the dead letters as well."""
+    """What a message came to; ``complaint`` says why it belongs into the dead letters as well.
+
+    ``more`` are batches that go before it; ``gone`` says why the device is known to be away now.
+    """
 
     batch: Batch | None
     complaint: str = ""
+    more: tuple[Batch, ...] = ()
+    gone: str = ""
 
 
 @dataclass(slots=True, eq=False)

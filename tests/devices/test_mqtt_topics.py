@@ -16,7 +16,7 @@ from devices.kinds import clashes
 from devices.mqtt import MqttLine
 from devices.mqtt_packets import Message
 from devices.mqtt_payload import PayloadError
-from devices.mqtt_topics import MAX_SHAPES, MqttDevice, Route, Topics
+from devices.mqtt_topics import MAX_SHAPES, MqttDevice, Reading, Route, Topics
 
 NOW = 1_700_000_000_000_000_000
 VIB: dict[str, Any] = {"fan-1/vib": {}}
@@ -33,7 +33,7 @@ def topics(**settings: Any) -> tuple[Topics, Route]:
 
 def read(sent: bytes, *, retained: bool = False, **settings: Any) -> dict[str, tuple[float, str]]:
     made, route = topics(**settings)
-    batch, _ = made.read(route, Message("t", sent, 1, retained), NOW)
+    batch, *_ = made.read(route, Message("t", sent, 1, retained), NOW)
     assert batch
     quality = [describe(q) for q in batch.quality]
     return {
@@ -98,7 +98,7 @@ def test_what_lacks_is_bad_unless_messages_are_partial() -> None:
         "fan-sensor/online": (1.0, "good"),
     }
     made, route = topics(points=points, partial=True)
-    assert made.read(route, Message("t", b'{"other": 1}'), NOW) == (None, "")
+    assert made.read(route, Message("t", b'{"other": 1}'), NOW) == Reading(None)
 
 
 def test_shapes_of_partial_messages_are_bounded() -> None:
@@ -122,7 +122,7 @@ def test_shapes_of_partial_messages_are_bounded() -> None:
 )
 def test_a_payloads_time_is_taken_when_it_is_sane(payload: bytes, time: int, quality: str) -> None:
     made, route = topics(time_path="ts")
-    batch, _ = made.read(route, Message("t", payload), NOW)
+    batch, *_ = made.read(route, Message("t", payload), NOW)
     assert batch
     assert (batch.time, batch.arrival, describe(batch.quality[0])) == (time, NOW, quality)
 
@@ -135,7 +135,7 @@ def test_retained_is_uncertain_but_what_is_bad_stays_bad() -> None:
 @pytest.mark.parametrize("payload", [b"{", b'{"other": 1}', b'{"vib": "off"}', b"[]", b"5"])
 def test_unreadable_is_both_a_bad_batch_and_a_complaint(payload: bytes) -> None:
     made, route = topics()
-    batch, complaint = made.read(route, Message("t", payload), NOW)
+    batch, complaint, *_ = made.read(route, Message("t", payload), NOW)
     assert complaint
     assert batch
     assert describe(batch.quality[0]) == "bad:decode"
