@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rules import Panel, Rule, RuleError, RuleSettings, State, Transition, bind, report, step
-from rules.replay import replay, rows
+from rules.replay import by_the_clock, replay, rows, ticked
 from tests.rules.traces import BY_THE_CLOCK, PLAIN, QUANTITIES, SECOND, WINDOWS, columns, form, settled, value
 
 forwards = st.lists(st.sampled_from([1, 1, 1, 1, 2, 5]), min_size=1, max_size=9)
@@ -84,10 +84,50 @@ def test_rows_keep_an_input_for_max_gap_and_no_longer() -> None:
     assert [None if math.isnan(x) else x for x in values[:, 1]] == [None, 7, 7, 7, 7, None]
 
 
+CLOCKED = RuleSettings.model_validate(
+    {
+        "failure_mode": "AIR",
+        "scope": {"class": "pump"},
+        "signals": {"v": "v"},
+        "when": [{"severity": 3, "expr": BY_THE_CLOCK[0]}],
+    }
+)
+
+
 def test_what_the_clock_decides_is_not_replayed_from_samples() -> None:
-    settings = {"failure_mode": "AIR", "scope": {"class": "pump"}, "signals": {"v": "v"}}
-    rule = Rule(
-        "r", RuleSettings.model_validate(settings | {"when": [{"severity": 3, "expr": BY_THE_CLOCK[0]}]})
-    )
+    bound = bind(Rule("r", CLOCKED), "a", QUANTITIES)
+    assert by_the_clock(bound)
     with pytest.raises(RuleError, match="judged by the clock"):
-        rows(bind(rule, "a", QUANTITIES), [(np.array([1]), np.array([1.0]))])
+        rows(bound, [(np.array([1]), np.array([1.0]))])
+
+
+def test_what_the_clock_decides_is_played_tick_by_tick() -> None:
+    rule = CLOCKED.model_copy(
+        update={"when": (CLOCKED.when[0].model_copy(update={"expr": "stale(v, '3m')"}),)}
+    )
+    bound = bind(Rule("r", rule), "a", QUANTITIES)
+    heard = np.r_[0:600, 1200:1800].astype(np.int64) * SECOND  # a hole of ten minutes
+    series = [(heard, np.ones(heard.size))]
+    everything = np.arange(0, 1800, 5, dtype=np.int64) * SECOND
+    said = ticked(bound, series, everything)
+    assert [(t.kind, t.time // SECOND) for t in said] == [("raised", 780), ("cleared", 1200)]
+    assert (
+        ticked(bound, series, np.unique(heard // (5 * SECOND)) * 5 * SECOND) == []
+    )  # then it was we who were away
+
+
+@settings(max_examples=50, deadline=None)
+@given(form(PLAIN, WINDOWS), st.tuples(*(st.lists(sample, max_size=6) for _ in range(3))))
+def test_ticks_change_nothing_for_rules_that_do_not_ask_the_clock(
+    one: dict[str, Any], series: tuple[list[tuple[int, int, float]], ...]
+) -> None:
+    bound = bind(Rule("r", RuleSettings.model_validate(one)), "a", QUANTITIES)
+    recorded = [
+        (
+            np.cumsum([f for f, repeat, _ in samples for _ in range(repeat)], dtype=np.int64) * SECOND,
+            np.array([x for _, repeat, x in samples for _ in range(repeat)], np.float64),
+        )
+        for samples in series
+    ]
+    every = np.arange(0, 60, 5, dtype=np.int64) * SECOND
+    assert ticked(bound, recorded, every) == replay(bound, *rows(bound, recorded), worth=0)[1]
