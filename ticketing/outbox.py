@@ -20,6 +20,7 @@ from ticketing.writing import Writing
 
 FIRST_WAIT = 10_000  # ms; doubled with each failure
 LONGEST_WAIT = 60 * MINUTE
+FALLBACK = ">"  # in the key of what another channel could not deliver
 DIGEST_LIMIT = 200  # lines in one message
 
 
@@ -54,7 +55,10 @@ def _tell(tx: Writing, channel: Channel, line: Mapping[str, Any]) -> None:
 
 
 def deliveries(read: Reading, now: int) -> list[Delivery]:
-    """The messages to send now; beyond a channel's rate the rest becomes one digest."""
+    """The messages to send now; beyond a channel's rate the rest becomes one digest.
+
+    A storm on an asset is one message a minute. Escalations are for others to read, and each comes once anyway.
+    """
     due = read.connection.execute(
         select(outbox.c.key, outbox.c.channel, outbox.c.payload)
         .where(read.here(outbox, state="waiting"), outbox.c.next_at <= now)
@@ -63,8 +67,24 @@ def deliveries(read: Reading, now: int) -> list[Delivery]:
     found: list[Delivery] = []
     for name in sorted({row.channel for row in due}):
         mine = [(row.key, json.loads(row.payload)) for row in due if row.channel == name]
-        found += _bundled(name, mine, _channel(read, name).per_minute - _sent_lately(read, name, now))
+        told = _told_lately(read, name, now)
+        groups = _by_subject(each for each in mine if _subject(*each) not in told)
+        found += _bundled(name, groups, _channel(read, name).per_minute - _sent_lately(read, name, now))
     return found
+
+
+def _by_subject(due: Iterable[tuple[str, Any]]) -> list[list[tuple[str, Any]]]:
+    """What is about one thing together."""
+    groups: dict[str, list[tuple[str, Any]]] = {}
+    for key, body in due:
+        groups.setdefault(_subject(key, body), []).append((key, body))
+    return list(groups.values())
+
+
+def _subject(key: str, body: Mapping[str, Any]) -> str:
+    """The asset that a message is about; itself, where there is none, or where it is for other readers."""
+    alone = FALLBACK in key or body.get("type") == "escalate"
+    return key if alone else body.get("asset") or body.get("number") or key
 
 
 def take(tx: Writing, now: int, lease: int) -> list[Delivery]:
@@ -84,11 +104,12 @@ def counts(read: Reading) -> dict[tuple[str, str], int]:
     return {(channel, state): count for channel, state, count in rows}
 
 
-def _bundled(channel: str, due: list[tuple[str, Any]], room: int) -> list[Delivery]:
+def _bundled(channel: str, due: list[list[tuple[str, Any]]], room: int) -> list[Delivery]:
     if room <= 0:
         return []
-    single, rest = (due, []) if len(due) <= room else (due[: room - 1], due[room - 1 :][:DIGEST_LIMIT])
-    messages = [[each] for each in single] + ([rest] if rest else [])
+    messages = due if len(due) <= room else due[: room - 1]
+    if rest := [each for group in due[len(messages) :] for each in group]:
+        messages = [*messages, rest[:DIGEST_LIMIT]]
     return [
         Delivery(channel, tuple(key for key, _ in each), tuple(body for _, body in each)) for each in messages
     ]
@@ -112,11 +133,19 @@ def failed(tx: Writing, delivery: Delivery, at: int, error: str) -> None:
         change = {"tries": tries, "next_at": at + wait, "state": state, "error": error[:500]}
         tx.connection.execute(update(outbox).where(here).values(**change))
         if state == "given_up" and channel.fallback:
-            post(tx, f"{key}>{channel.fallback}", channel.fallback, payload, at)
+            post(tx, f"{key}{FALLBACK}{channel.fallback}", channel.fallback, payload, at)
 
 
 def _channel(read: Reading, name: str) -> Channel:
     return next((each for each in read.policy.channels if each.name == name), Channel(name, events=()))
+
+
+def _told_lately(read: Reading, channel: str, now: int) -> set[str]:
+    """What messages were about within the last minute."""
+    sent = select(outbox.c.key, outbox.c.payload).where(
+        read.here(outbox, channel=channel), outbox.c.delivered_at > now - MINUTE
+    )
+    return {_subject(key, json.loads(body)) for key, body in read.connection.execute(sent)}
 
 
 def _sent_lately(read: Reading, channel: str, now: int) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.ticketing.scene import ASSETS, LEAD, T0, raised
-from ticketing import Channel, Delivery, Desk, Policy
+from ticketing import Channel, Delivery, Desk, OrderPolicy, Policy
 from ticketing.records import HOUR, MINUTE
 
 CHANNELS = (
@@ -130,3 +130,26 @@ def test_comments_are_nobodys_news_unless_a_channel_asks(desk: Desk) -> None:
     with desk.transaction() as tx:
         tx.move(order.number, "comment", LEAD, 1, T0, comment="y")
     assert [each.payloads[0]["type"] for each in waiting(desk, T0)] == ["open"]
+
+
+def test_a_storm_on_one_asset_is_one_message_a_minute(url: str, desk: Desk) -> None:
+    """Orders of its own for each rule; what comes within the minute waits and goes together."""
+    rule_by_rule = OrderPolicy(key="rule_asset")
+
+    def happens(seconds: int, *rules: str) -> list[tuple[str, ...]]:
+        now = T0 + seconds * 1000
+        with desk.transaction() as tx:
+            for rule in rules:
+                tx.alarm_raised(raised(rule, now, asset="fan-1", rule_id=rule, policy=rule_by_rule))
+        with desk.transaction() as tx:
+            found = [each for each in tx.deliveries(now) if each.channel == "wecom"]
+            for each in found:
+                tx.delivered(each, now)
+            return [tuple(body["number"][-1] for body in each.payloads) for each in found]
+
+    desk = Desk.open(url, site="demo", policy=Policy(channels=CHANNELS, correlation_window=0))
+    assert happens(0, "a") == [("1",)]
+    assert happens(20, "b", "c") == []
+    assert happens(59) == []
+    assert happens(60) == [("2", "3")]
+    desk.close()
