@@ -15,6 +15,10 @@ from gateway.web.encode import plain
 from gateway.web.house import Hall, House, Who
 from ticketing import Actor, FieldError, MissingFieldError, Tx
 
+# Integers that both databases hold and every program's JSON keeps exact.
+Moment = Annotated[int, Field(ge=0, le=8_000_000_000_000)]  # UTC ms
+Count = Annotated[int, Field(ge=0, le=2**53 - 1)]
+
 
 class Given(BaseModel):
     """A request's body: nothing is taken that is not asked for."""
@@ -34,16 +38,18 @@ class Refusal(BaseModel):
 
 
 MEANS = {
+    401: "sign in, or bring a token",
     403: "not this person's to do",
     404: "no such thing",
     409: "too late, or not possible from here; nothing was changed",
     422: "a field is missing or wrong; `fields` names them all",
+    503: "the gateway or its store does not answer",
 }
 
 
 def refused(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """For a route's ``responses``; whatever is read may be badly asked for, and by somebody who may not."""
-    return {status: {"model": Refusal, "description": MEANS[status]} for status in (403, 422, *statuses)}
+    """For a route's ``responses``; whatever is asked may be asked badly, by somebody unknown or who may not."""
+    return {status: {"model": Refusal, "description": MEANS[status]} for status in (401, 403, 422, *statuses)}
 
 
 @dataclass(frozen=True)

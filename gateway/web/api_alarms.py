@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
 
-from gateway.web.api import Given, Repeatable, refused
+from gateway.web.api import Given, Moment, Repeatable, refused
 from gateway.web.house import Hall, may
 from ticketing import Actor, Alarm, AlarmEvent, Shelf, Tx
 from ticketing.records import DAY
@@ -44,7 +44,7 @@ class Shelve(Given):
     )
 
     asset: str = Field(max_length=64)
-    until: int = Field(description="UTC ms, at most eight hours away")
+    until: Moment = Field(description="UTC ms, at most eight hours away")
     reason: str = Field(max_length=500)
     rule_id: str = Field("", description="only this rule; empty: all of the asset", max_length=200)
 
@@ -83,8 +83,8 @@ def list_alarms(house: Hall, wanted: Annotated[AlarmFilter, Query()]) -> list[Al
 @router.get("/api/alarms/journal", dependencies=[may("alarm.read")], responses=refused())
 def journal(
     house: Hall,
-    start: Annotated[int | None, Query(description="UTC ms; else a day ago")] = None,
-    end: Annotated[int | None, Query(description="UTC ms; else now")] = None,
+    start: Annotated[Moment | None, Query(description="UTC ms; else a day ago")] = None,
+    end: Annotated[Moment | None, Query(description="UTC ms; else now")] = None,
     asset: Annotated[str, Query(max_length=64)] = "",
 ) -> list[AlarmEvent]:
     """What became of the alarms and who touched them, oldest first."""
@@ -100,7 +100,7 @@ def shelves(house: Hall) -> Shelves:
         return Shelves(shelves=desk.shelves(house.now()))
 
 
-@router.post("/api/alarms/shelve", dependencies=[may("alarm.shelve")], responses=refused(404))
+@router.post("/api/alarms/shelve", dependencies=[may("alarm.shelve")], responses=refused(404, 409))
 def shelve(once: Repeatable, given: Shelve) -> Shelves:
     """Mute alarms for a stated time; at its end those still active are judged at once."""
 
@@ -111,7 +111,7 @@ def shelve(once: Repeatable, given: Shelve) -> Shelves:
     return Shelves.model_validate(once(do))
 
 
-@router.post("/api/alarms/unshelve", dependencies=[may("alarm.shelve")], responses=refused(404))
+@router.post("/api/alarms/unshelve", dependencies=[may("alarm.shelve")], responses=refused(404, 409))
 def unshelve(once: Repeatable, given: Unshelve) -> Shelves:
     """End a shelving now."""
 
@@ -122,7 +122,7 @@ def unshelve(once: Repeatable, given: Unshelve) -> Shelves:
     return Shelves.model_validate(once(do))
 
 
-@router.post("/api/alarms/{episode:path}/ack", dependencies=[may("alarm.ack")], responses=refused(404))
+@router.post("/api/alarms/{episode:path}/ack", dependencies=[may("alarm.ack")], responses=refused(404, 409))
 def ack(once: Repeatable, episode: str, given: Ack) -> Acked:
     """Acknowledge an alarm; the first one counts. A latched one leaves the list."""
     return Acked.model_validate(

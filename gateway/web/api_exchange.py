@@ -41,7 +41,12 @@ class Corrections(Given):
     zone: str = "Asia/Shanghai"
 
 
-@router.get("/api/imports/template", dependencies=[may("history.import")], responses=refused())
+@router.get(
+    "/api/imports/template",
+    dependencies=[may("history.import")],
+    responses=refused() | {200: {"content": {"text/csv": {}, XLSX: {}}, "description": "the sheet"}},
+    response_class=Response,
+)
 def template(house: Hall, form: Literal["csv", "xlsx"] = "csv") -> Response:
     """A sheet with the headings that are understood without a mapping, and one example."""
     return _sheet("old-orders", exchange.template(house.desk.policy.fields), form)
@@ -83,7 +88,13 @@ def import_sheet(
     )
 
 
-@router.get("/api/export/work-orders", dependencies=[may("history.export")], responses=refused())
+@router.get(
+    "/api/export/work-orders",
+    dependencies=[may("history.export")],
+    responses=refused()
+    | {200: {"content": {"text/csv": {}, XLSX: {}, "application/json": {}}, "description": "the file"}},
+    response_class=Response,
+)
 def export(house: Hall, wanted: Filters, form: Literal["csv", "xlsx", "json"] = "csv") -> Response:
     """Every order of the filter: CSV or XLSX for spreadsheets, JSON with the whole history of all orders."""
     with house.desk.read() as desk:

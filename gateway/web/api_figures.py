@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
 
-from gateway.web.api import Given, refused
+from gateway.web.api import Count, Given, Moment, refused
 from gateway.web.house import Hall, Who, may
 from ticketing import FieldError, Kpi, Plan, PlanDue, Template
 from ticketing.records import DAY
@@ -46,12 +46,12 @@ class PlanForm(Given):
     asset: str
     title_zh: str
     title_en: str
-    next_due: int = Field(description="the first due time (UTC ms), or count")
-    every_ms: int | None = None
-    every_count: int | None = None
+    next_due: Moment = Field(description="the first due time (UTC ms), or count")
+    every_ms: Count | None = None
+    every_count: Count | None = None
     counter: str | None = None
     basis: Literal["fixed", "floating"] = "fixed"
-    lead: int = Field(0, ge=0, description="the order opens so many ms (or counts) before")
+    lead: Count = Field(0, description="the order opens so many ms (or counts) before")
     priority: Annotated[int, Field(ge=1, le=4)] = 3
     tasks: list[Template] = Field(default_factory=list)
     skip_if_open: bool = True
@@ -61,8 +61,8 @@ class PlanForm(Given):
 @router.get("/api/kpis", tags=["Figures"], dependencies=[may("kpi.read")], responses=refused())
 def kpis(
     house: Hall,
-    start: Annotated[int | None, Query(description="UTC ms; 30 days before the end unless given")] = None,
-    end: Annotated[int | None, Query(description="UTC ms; now unless given")] = None,
+    start: Annotated[Moment | None, Query(description="UTC ms; 30 days before the end unless given")] = None,
+    end: Annotated[Moment | None, Query(description="UTC ms; now unless given")] = None,
     asset_class: Annotated[str, Query(max_length=64)] = "",
     imported: Annotated[bool, Query(description="of imported history, which stands apart")] = False,
 ) -> Board:

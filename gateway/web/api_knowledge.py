@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Query, Response
 from pydantic import ConfigDict, Field
 
-from gateway.web.api import Given, IfMatch, Repeatable, etag, refused, version_of
+from gateway.web.api import Count, Given, IfMatch, Repeatable, etag, refused, version_of
 from gateway.web.house import Hall, Who, may
 from ticketing import Article, ArticleVersion
 
@@ -45,14 +45,14 @@ class Draft(Given):
     mechanism: str | None = None
     remedy: str | None = None
     reason: str = Field(description="why it is written or changed")
-    version: int | None = Field(None, description="of a change: the version that was read")
+    version: Count | None = Field(None, description="of a change: the version that was read")
 
 
 class Status(Given):
     """Published articles are suggested and found; retired ones are kept."""
 
     status: Literal["published", "retired"]
-    version: int | None = None
+    version: Count | None = None
 
 
 class Feedback(Given):
@@ -76,7 +76,7 @@ def articles(
         return desk.articles(status=status or None, asset_class=asset_class or None)
 
 
-@router.post("/api/articles", status_code=201, dependencies=[may("article.write")], responses=refused())
+@router.post("/api/articles", status_code=201, dependencies=[may("article.write")], responses=refused(409))
 def write(once: Repeatable, given: Draft, response: Response) -> Article:
     """A new article, a draft until somebody publishes it."""
     fields = given.model_dump(exclude={"reason", "version"})

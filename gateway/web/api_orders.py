@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from gateway.web.api import Given, IfMatch, Repeatable, etag, refused, version_of
+from gateway.web.api import Count, Given, IfMatch, Repeatable, etag, refused, version_of
 from gateway.web.encode import plain
 from gateway.web.house import Hall, Who, may
 from ticketing import (
@@ -122,7 +122,7 @@ class Change(Given):
     )
 
     type: str = Field(description="a move, such as assign, start or resolve")
-    version: int | None = Field(None, description="the order's version that you have read")
+    version: Count | None = Field(None, description="the order's version that you have read")
     fields: dict[str, Any] = Field(default_factory=dict, description="what the move needs, and may take")
 
 
@@ -258,7 +258,7 @@ def asset_history(house: Hall, asset: str) -> list[Order]:
         return desk.asset_history(asset)
 
 
-@router.get("/api/dictionary", dependencies=[may("order.read")])
+@router.get("/api/dictionary", dependencies=[may("order.read")], responses=refused())
 def dictionary(house: Hall) -> dict[str, Any]:
     """What each field may hold: one source for forms, checks, labels and exports; the site's own fields too."""
     fields = {name: {"choices": field.choices, "span": field.span} for name, field in FIELDS.items()}

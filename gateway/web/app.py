@@ -31,6 +31,7 @@ from gateway.web import (
     refusals,
     signin,
 )
+from gateway.web.api import refused
 from gateway.web.daemon import Daemon, LiveFeed
 from gateway.web.door import Door
 from gateway.web.guard import Guard
@@ -57,8 +58,8 @@ def create_app(
     for api in (api_orders, api_alarms, api_files, api_knowledge, api_figures, api_exchange, api_people):
         app.include_router(api.router)
     for part in (plant, health, ledger):
-        app.include_router(part.router, dependencies=[may("plant.read")])
-    app.include_router(probe.router, dependencies=[may("rule.write")])
+        app.include_router(part.router, dependencies=[may("plant.read")], responses=refused(503))
+    app.include_router(probe.router, dependencies=[may("rule.write")], responses=refused(503))
     for open_to_all in (account, signin, preferences):  # they look for themselves
         app.include_router(open_to_all.router)
 

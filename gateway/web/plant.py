@@ -162,7 +162,11 @@ def _numbers(values: NDArray[np.float64]) -> list[float | None]:
     return [float(f"{value:.6g}") if math.isfinite(value) else None for value in values.tolist()]
 
 
-@router.get("/api/series.csv")
+@router.get(
+    "/api/series.csv",
+    responses={200: {"content": {"text/csv": {}}, "description": "the sheet"}},
+    response_class=Response,
+)
 def series_csv(house: Hall, signal: Signals, start: Moment, end: Moment, points: Points = 600) -> Response:
     """What a chart shows, for a spreadsheet."""
     rows: list[list[object]] = [["signal", "unit", "time", "min", "mean", "max", "quality"]]
