@@ -6,7 +6,7 @@ PYTHON ?= python3
 ROOMS := devices gateway models rules simulators ticketing
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test lint format bench bench-write bench-flat-out bench-500-devices bench-latency bench-store-away bench-models bench-plant lock bench-desk soak-kill soak-outage soak-chaos bench-wire clean
+.PHONY: help setup setup-dev demo test lint format bench bench-write bench-flat-out bench-500-devices bench-latency bench-store-away bench-models bench-rules table-packs bench-plant lock bench-desk soak-kill soak-outage soak-chaos bench-wire clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -65,6 +65,12 @@ bench-wire: setup-dev  ## how much of a serial line's time is used, and how late
 
 soak-outage: setup-dev  ## InfluxDB away for MINUTES=10: nothing lost, memory flat, fast to drain
 	@$(BIN)/python -m tests.soak.outage --minutes $(MINUTES)
+
+bench-rules: setup-dev  ## judging and backtests against their bars, into BENCHMARKS.md
+	@$(BIN)/python -m tests.bench.bench_rules --write
+
+table-packs: setup-dev  ## what the starter packs find on the simulated plant, into docs/rules.md
+	@$(BIN)/python -m tests.bench.table_packs
 
 bench-models: setup-dev  ## the shipped detectors over labelled recordings: DATA=folder of them
 	@$(BIN)/python -m tests.bench.bench_models $(DATA)
