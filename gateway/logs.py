@@ -16,7 +16,7 @@ from pathlib import Path
 class Line(logging.Formatter):
     """``2026-11-22T08:00:00Z WARNING pump-7 stopped answering: …``, for a person."""
 
-    converter = time.gmtime
+    converter = staticmethod(time.gmtime)
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%SZ")
