@@ -205,6 +205,18 @@ class Reading:
         )
         return [Evidence(r.episode, r.severity, r.at, r.relation, r.sha256, json.loads(r.body)) for r in rows]
 
+    def reasons(self, numbers: Iterable[str]) -> dict[str, dict[str, Any]]:
+        """The evidence that opened each of these orders, by number; none for what people opened."""
+        rows = self.connection.execute(
+            select(wo_alarm.c.number, evidence.c.body)
+            .join(
+                evidence, and_(evidence.c.site == wo_alarm.c.site, evidence.c.episode == wo_alarm.c.episode)
+            )
+            .where(self.here(wo_alarm, relation="trigger"), wo_alarm.c.number.in_(list(numbers)))
+            .order_by(evidence.c.at.desc(), evidence.c.severity.desc())
+        )
+        return {row.number: json.loads(row.body) for row in rows}
+
     def links(self, number: str) -> list[Link]:
         """How this order hangs together with others, in both directions."""
         rows = self.connection.execute(

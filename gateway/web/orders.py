@@ -33,10 +33,13 @@ def orders_page(request: Request, house: Hall, wanted: Filters) -> Response:
         found = desk.orders(**wanted.asked(house.now()), limit=PAGE, offset=(wanted.page - 1) * PAGE)
         total = desk.count_orders(**wanted.asked(house.now()))
         counts = desk.count_by_state()
+        why = desk.reasons(order.number for order in found)
+    language = reader_language(house.site, request)
     return house.renderer.page(
         request,
         "orders.html",
         orders=found,
+        reasons={number: story.reason(house.site, body, language) for number, body in why.items()},
         wanted=wanted,
         total=total,
         pages=max(1, -(-total // PAGE)),

@@ -11,6 +11,7 @@ from gateway.config import Site
 from gateway.i18n import Language
 from gateway.web.forms import choice_name
 from gateway.wording import (
+    asset_name,
     duration,
     measure_name,
     measured,
@@ -107,6 +108,13 @@ def limit_line(condition: Mapping[str, Any], severity: int, language: Language) 
         "severity": severity,
         "label": shown.strip(),
     }
+
+
+def reason(site: Site, body: Mapping[str, Any], language: Language) -> str:
+    """The sentence without the machine's name, for a list that names it already."""
+    told = str((body.get("sentence") or {}).get(language, ""))
+    name, _, rest = told.partition("：" if language == "zh" else ": ")
+    return rest if asset_name(site, str(body.get("asset")), language) in name else told
 
 
 def facts(site: Site, body: Mapping[str, Any], language: Language) -> list[tuple[str, str]]:

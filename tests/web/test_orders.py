@@ -219,3 +219,13 @@ def test_the_pulse_tells_of_new_orders_and_of_the_demo(
 def test_without_a_daemon_the_orders_are_there(client: TestClient, week: Desk) -> None:
     assert client.get("/api/pulse").json()["online"] is False
     assert client.get("/orders").status_code == 200
+
+
+def test_the_list_says_why_each_order_was_opened(client: TestClient, week: Desk) -> None:
+    with week.read() as reading:
+        bodies = reading.reasons([number_of(week, "pump-1")])
+    (body,) = bodies.values()
+    page = client.get("/orders").text
+    told = body["sentence"]["zh"].partition("：")[2]
+    assert told.endswith("已持续 60 s。")
+    assert f'<span class="order-reason">{told}</span>' in page
