@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models.promise import Array, ModelError
 
@@ -97,22 +98,20 @@ def spectrum_features(
 def envelope_spectrum(x: Array, rate: float) -> tuple[Array, Array]:
     """Frequencies (Hz) and amplitudes of the envelope of ``x`` (k,) in its most impulsive band."""
     spectrum = np.fft.fft(x)
-    best, envelope = -np.inf, np.abs(x)
+    spikiest, envelope = 0.0, np.abs(x)
     for count in _LEVELS:
         edges = np.linspace(0, len(x) // 2, count + 1).astype(int)
         for low, high in pairwise(edges.tolist()):
             found = _envelope(spectrum, max(1, low), high)
             power = found * found
-            spiky = float(
-                np.mean(power * power) / max(np.mean(power) ** 2, 1e-300)
-            )  # of the complex band: noise has 2
-            if spiky > best:
-                best, envelope = spiky, found
+            spiky = float((power * power).mean()) / max(float(power.mean()) ** 2, 1e-300)  # noise has 2
+            if spiky > spikiest:
+                spikiest, envelope = spiky, found
     lines = np.abs(np.fft.rfft((envelope - envelope.mean()) * np.hanning(len(envelope)))) * 4 / len(envelope)
-    return np.fft.rfftfreq(len(envelope), 1 / rate), lines
+    return np.asarray(np.fft.rfftfreq(len(envelope), 1 / rate), np.float64), np.asarray(lines)
 
 
-def _envelope(spectrum: Array, low: int, high: int) -> Array:
+def _envelope(spectrum: NDArray[np.complex128], low: int, high: int) -> Array:
     """Magnitude of the analytic signal of the band between two bins."""
     kept = np.zeros_like(spectrum)
     kept[low:high] = 2 * spectrum[low:high]
