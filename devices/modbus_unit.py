@@ -139,7 +139,8 @@ class ModbusUnit:
             self.learned.doubt()
 
     def _keep(self, at_once: bool = False) -> None:
-        note = {"latency": round(self.latency, 6), **self.learned.to_json()}
+        measured = {"latency": round(self.latency, 6)} if self.is_measured else {}
+        note = measured | self.learned.to_json()
         self._memory.keep(self.name, self._where, note, at_once=at_once)
 
     def _place(self, question: Question) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import struct
 import time
 from collections import deque
@@ -15,6 +16,8 @@ from devices.wire import GLITCH, GarbledError, Opener, QuietWire, SilentError, W
 _TWICE = 0.1  # seconds in which an answer may come a second time
 _TRAILING = 0.01  # seconds in which a lost answer may follow the one that proves us in step again
 _REPEATABLE = 4  # answers of a unit that are remembered for it
+_LONGEST_QUARANTINE = 10.0  # seconds
+_LONGEST_STRAY = 600  # bytes that nobody asked for, and that are looked through for an answer
 _FORGOTTEN = 60.0  # seconds after which an answer that never came will not come any more
 STRIDE = 0xFF67  # between transactions: up to 64 apart their numbers differ in four bits or more
 _MBAP = struct.Struct(">HHHB")  # transaction, protocol 0, bytes that follow, unit
@@ -173,6 +176,7 @@ class SharedWire(QuietWire):
     def data_received(self, data: bytes) -> None:
         """Collect the answer."""
         if not self._heeds(data):
+            self._overhear(data)
             return
         self._buffer += data
         try:
@@ -181,8 +185,26 @@ class SharedWire(QuietWire):
                     self._accept(frame.pdu)
                     return
                 self.counts["strangers"] += 1
+                self._learn_lateness(frame)
         except GarbledError as error:
             self._spoil(str(error))
+
+    def _overhear(self, data: bytes) -> None:
+        """Nobody waits for this; is it a lost answer?"""
+        self._buffer += data
+        if len(self._buffer) > _LONGEST_STRAY:
+            self._buffer.clear()
+        with contextlib.suppress(GarbledError):
+            while (frame := self._framing.take(self._buffer)) is not None:
+                self._learn_lateness(frame)
+
+    def _learn_lateness(self, frame: Frame) -> None:
+        """A lost answer that comes after its quarantine is later than was promised: the next quarantine is longer."""
+        lost_at = self._lost.get(frame.unit_id, {}).get(len(frame.pdu))
+        if lost_at is None or (late := time.monotonic() - lost_at) <= self._quarantine:
+            return
+        self.counts["later_than_promised"] += 1
+        self._quarantine = min(_LONGEST_QUARANTINE, 1.5 * late)
 
     def _forget(self) -> None:
         self._buffer.clear()

@@ -91,13 +91,32 @@ async def test_a_unit_slower_than_its_timeout_is_lost_and_never_a_step_behind(
     assert good == [[held(1, 20), held(1, 3000), 1.0]] * len(good)
 
 
+async def test_an_answer_later_than_promised_lengthens_the_quarantine(
+    bus: Any, inbox: Any, running: Any
+) -> None:
+    """The other unit keeps the line open; its answers are never those of the slow one."""
+    devices: dict[str, dict[str, Any]]
+    devices = {f"u{n}": {"unit_id": n, "points": holding(f"a{n}", 20, 3000)} for n in (1, 2)}
+    devices["u1"]["timeout"], devices["u2"]["period"] = ms(50), ms(400)
+    bus.meddle = lambda answer: [(0.4 if answer[0] == 1 else 0.0, answer)]
+    source = a_line(bus.path, devices, latency=ms(20))
+    async with running(source, inbox):
+        await inbox.until(lambda _: source.status().counts.get("later_than_promised", 0) > 0)
+        bus.meddle = lambda answer: [(0.0, answer)]
+        seen = len(inbox.batches)
+        await inbox.until(lambda b: any(x.signals.source == "u1" and not x.quality[0] for x in b[seen:]))
+    for batch in inbox.batches:
+        unit_id = int(batch.signals.source[1])
+        if batch.quality[0] == 0:
+            assert batch.values.tolist() == [held(unit_id, 20), held(unit_id, 3000), 1.0]
+
+
 async def test_an_answer_sent_twice_is_taken_once(bus: Any, inbox: Any, running: Any) -> None:
     bus.meddle = lambda answer: [(0.0, answer), (0.003, answer)]
-    points = holding("a", 20) | holding("a", 1000) | holding("a", 3000)
+    points = holding("a", 20, 1000, 3000)
     async with running(a_line(bus.path, {"u1": {"unit_id": 1, "points": points}}), inbox):
-        await inbox.wait(8)
+        await inbox.until(lambda batches: sum(batch.quality[0] == 0 for batch in batches) > 1)
     good = [batch.values.tolist() for batch in inbox.batches if batch.quality[0] == 0]
-    assert len(good) > 1
     assert good == [[held(1, 20), held(1, 1000), held(1, 3000), 1.0]] * len(good)
 
 
