@@ -18,10 +18,11 @@ GOLDEN = """
     10m   move 1 assign lead assignee=li                               | assigned
     12m   move 1 accept tech                                           | assigned
     30m   move 1 start tech                                            | in_progress
+    40m   move 1 downtime tech downtime_start=1767225600000            | in_progress
     1h    move 1 hold tech hold_reason=parts                           | on_hold
     3h    move 1 resume tech                                           | in_progress
     4h    clear a                                                      |
-    4h    move 1 resolve tech symptom=VIB mechanism=wear remedy=replace stop_kind=full | resolved
+    4h    move 1 resolve tech symptom=VIB mechanism=wear remedy=replace stop_kind=full downtime_end=1767240000000 | resolved
     5h    move 1 sign_off lead stars=5 override_reason=x               | closed
     6h    raise b fan-1 VIB 3 min_active=0s                            | opened 2
     8h    move 2 comment lead comment=seen                             | new
@@ -51,6 +52,7 @@ def golden(desk: Desk) -> dict[str, Kpi]:
         ("time_to_accept", (12 / 60 + 10) / 2, 2),  # 12 min; 2 accepted by starting, 10 h after opening
         ("time_to_resolve", (2 + 15) / 2, 2),  # 4 h less 2 h for parts; 15 h to the last resolve
         ("repair_time", (1.5 + 3) / 2, 2),  # 0.5 + 1 h; 2 + 1 h
+        ("down_time", 4.0, 1),  # 0 h to 4 h
         ("time_between_failures", 4 * 24.0, 1),  # four machines ran a day; one stop that work mended
         ("fixed_at_once", 50.0, 2),
         ("satisfaction", 50.0, 2),

@@ -70,6 +70,12 @@ def repair_time(stories: Sequence[Story], window: Window) -> Figure:
     return _hours(story.time_in(State.IN_PROGRESS, story.resolved[-1]) for story in repaired)
 
 
+def down_time(stories: Sequence[Story], window: Window) -> Figure:
+    """MDT: from the machine's stop to its running again, waiting included; downtimes that ended in the window."""
+    ended = [story.order for story in stories if story.order.downtime_end in window]
+    return _hours(order.downtime_end - order.downtime_start for order in ended)
+
+
 def time_between_failures(stories: Sequence[Story], window: Window) -> Figure:
     """MTBF: running time ÷ failures (the machine stopped, and the repair found something); none: "at least"."""
     failures = sum(
@@ -165,6 +171,7 @@ FORMULAS: Mapping[str, Callable[[Sequence[Story], Window], Figure]] = {
     "time_to_accept": time_to_accept,
     "time_to_resolve": time_to_resolve,
     "repair_time": repair_time,
+    "down_time": down_time,
     "time_between_failures": time_between_failures,
     "fixed_at_once": fixed_at_once,
     "satisfaction": satisfaction,
