@@ -1,4 +1,4 @@
-"""`models …`: the soft sensors: train, compare, promote, retire; how long a machine has left."""
+"""`models …`: the soft sensors: train, compare, promote, retire."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from gateway.commands import estimates
+from gateway.commands.estimates import moment_of, refusals
 from gateway.commands.options import AsJson, AtSite, fail, open_desk, site_of
 
 if TYPE_CHECKING:
@@ -23,6 +25,7 @@ app = typer.Typer(
     help="Soft sensors: train from history, report, compare in the shadow, promote, retire; remaining life.",
     no_args_is_help=True,
 )
+app.add_typer(estimates.app)
 Id = Annotated[str, typer.Argument(metavar="ID", help="a version, such as pump-watch/pump-1/3")]
 By = Annotated[str | None, typer.Option("--by", help="who does it; else the user of this machine")]
 _DAY = 86_400_000_000_000
@@ -58,7 +61,7 @@ def train(
     if csv is not None and (due or asset is None):
         fail("a file holds one machine: say which with --asset, and not --due", 2)
     place = site_of(site)
-    with _refusals():
+    with refusals():
         wanted = (
             training.due(place, time.time_ns())
             if model is None
@@ -86,7 +89,7 @@ def list_versions(
     from models.register import Standing
 
     place = site_of(site)
-    with _refusals():
+    with refusals():
         found = [v for v in _register(place).versions() if retired or v.standing is not Standing.RETIRED]
     status = training.daemon_status(place)
     if as_json:
@@ -102,7 +105,7 @@ def show(name: Id, site: AtSite = None, as_json: AsJson = False) -> None:
     from gateway import show_models, training
 
     place = site_of(site)
-    with _refusals():
+    with refusals():
         version = _register(place).version(name)
     if as_json:
         typer.echo(json.dumps(training.card_json(version), ensure_ascii=False, indent=2))
@@ -118,7 +121,7 @@ def report(
 ) -> None:
     """The page that was written when the version was trained: one HTML file, Chinese and English."""
     place = site_of(site)
-    with _refusals():
+    with refusals():
         path = _register(place).path(_register(place).version(name), ".html")
     if not path.is_file():
         fail(f"the report of {name} is gone: {path}", 1)
@@ -140,7 +143,7 @@ def promote(
 ) -> None:
     """Let rules believe this version from now on; the live one retires."""
     place = site_of(site)
-    with _refusals():
+    with refusals():
         version = _register(place).promote(name, time.time_ns(), by or getpass.getuser(), why)
     _say(place, version)
 
@@ -154,94 +157,9 @@ def retire(
 ) -> None:
     """Take a version out of use. Without a live one the gateway learns by itself again, from the beginning."""
     place = site_of(site)
-    with _refusals():
+    with refusals():
         version = _register(place).retire(name, time.time_ns(), by or getpass.getuser(), why)
     _say(place, version)
-
-
-@app.command()
-def rul(
-    signal: Annotated[str | None, typer.Argument(metavar="[SIGNAL]", help="such as pump-1/vib_rms")] = None,
-    limit: Annotated[float | None, typer.Option(help="where its life ends, in its own unit")] = None,
-    since: Annotated[
-        str, typer.Option("--from", help="ISO time, or so long ago: the trend begins there")
-    ] = "7d",
-    site: AtSite = None,
-    as_json: AsJson = False,
-) -> None:
-    """How long a signal has until its limit, with a 90 % interval; no trend, no number.
-
-    Without SIGNAL: every model of kind life, with the limit of models.toml.
-    """
-    from gateway import outlook, show_models
-
-    place = site_of(site)
-    if (signal is None) != (limit is None):
-        fail("name a signal and its --limit, or neither", 2)
-    with _refusals():
-        wanted = [(signal, limit)] if signal and limit is not None else outlook.configured(place)
-        if not wanted:
-            fail('no model of kind "life" in models.toml: name a signal and its --limit', 2)
-        now = time.time_ns()
-        told = [outlook.outlook(place, name, at, _moment(since, now), now) for name, at in wanted]
-    if as_json:
-        typer.echo(json.dumps([each.to_json() for each in told], indent=2))
-    else:
-        show_models.outlooks(told)
-
-
-@app.command()
-def vibration(
-    *,
-    block: Annotated[Path, typer.Argument(metavar="FILE", help="a block of samples: .wav, .npy, or text")],
-    rate: Annotated[float | None, typer.Option(help="samples a second; a .wav says it itself")] = None,
-    asset: Annotated[str | None, typer.Option(help="whose bearings (assets.toml) to listen for")] = None,
-    speed: Annotated[float | None, typer.Option(help="of the shaft, r/min")] = None,
-    site: AtSite = None,
-    as_json: AsJson = False,
-) -> None:
-    """What a block of vibration says: rms, crest factor, kurtosis, and how far the bearings' lines stand out."""
-    from gateway import show_models
-    from gateway.blocks import analysis, read_block
-
-    with _refusals():
-        samples, told_rate = read_block(block)
-        if (rate := rate or told_rate) is None:
-            fail(f"{block} does not say its --rate", 2)
-        bearings = {}
-        if asset is not None:
-            place = site_of(site)
-            if asset not in place.assets:
-                fail(f"no asset {asset!r}; there are {', '.join(place.assets)}", 2)
-            bearings = place.assets[asset].bearings
-            if not bearings:
-                fail(f"{asset} has no [asset.{asset}.bearings.<name>] in assets.toml", 2)
-            if speed is None:
-                fail("bearing frequencies follow the shaft: give its --speed", 2)
-        found = analysis(samples, rate, bearings, speed)
-    if as_json:
-        typer.echo(json.dumps(found, indent=2))
-    else:
-        show_models.features(found)
-
-
-@app.command("score-folder")
-def models_score_folder(
-    data: Annotated[
-        Path, typer.Argument(metavar="DATA", help="recordings: series/*/*.csv with manifest.csv")
-    ],
-    out: Annotated[
-        Path, typer.Argument(metavar="OUT", help="where the predictions go, one file a recording")
-    ],
-) -> None:
-    """Score every recording of a folder with the shipped detectors and their one set of defaults."""
-    from models.folder import score_folder
-
-    if not (data / "manifest.csv").is_file():
-        fail(f"{data} is no folder of recordings: it has no manifest.csv", 2)
-    with _refusals():
-        for done, name in enumerate(score_folder(data, out), 1):
-            typer.echo(f"{done:4} {name}", err=True)
 
 
 def _train_one(
@@ -290,7 +208,7 @@ def _history(
 
     if csv is not None:
         return training.history_in(csv, place, model, asset)
-    start, end = _moment(span[0], now), _moment(span[1], now) if span[1] else now
+    start, end = moment_of(span[0], now), moment_of(span[1], now) if span[1] else now
     if start >= end:
         fail("--from must lie before --to", 2)
     reader, desk = build_reader(place), open_desk(place)
@@ -301,16 +219,6 @@ def _history(
     finally:
         reader.close()
         desk.close()
-
-
-def _moment(text: str, now: int) -> int:
-    """An ISO time, or so long before ``now``, as UTC ns."""
-    from gateway.workbench.recorded import PastError, moment
-
-    try:
-        return moment(text, now)
-    except PastError as error:
-        fail(str(error), 2)
 
 
 def _register(place: Site) -> Any:
@@ -324,18 +232,6 @@ def _say(place: Site, version: Version) -> None:
 
     taken = tell_daemon(place)
     typer.echo(f"{version.id} is {version.standing}" + ("" if taken else "; no gateway runs here"))
-
-
-@contextmanager
-def _refusals() -> Iterator[None]:
-    """What a model or the store refuses is one line, and exit 1."""
-    from gateway.store import StoreError
-    from models import ModelError
-
-    try:
-        yield
-    except (ModelError, StoreError, OSError) as error:
-        fail(str(error), 1)
 
 
 @contextmanager

@@ -18,7 +18,14 @@ from typer.testing import CliRunner
 
 from devices.batch import GOOD, Batch, signal_set
 from gateway import training
-from gateway.building import build_register, build_sensors, build_store, sensor_slots
+from gateway.building import (
+    build_panel,
+    build_register,
+    build_rules,
+    build_sensors,
+    build_store,
+    sensor_slots,
+)
 from gateway.commands import app
 from gateway.config import Site, load_site
 from gateway.control import ControlServer
@@ -283,20 +290,25 @@ def test_remaining_life_is_told_with_its_interval_and_without_a_trend_not_at_all
     assert json.loads(done(run(site, "rul", "--json")))[0]["signal"] == "pump-1/vib_rms"
 
 
-def test_the_forecast_and_its_band_stand_in_the_evidence(site: Site) -> None:
+def test_a_rule_on_remaining_life_raises_with_the_forecast_and_its_band_in_the_evidence(site: Site) -> None:
     times, rows = running(600, step=60 * S, wear_from=480)
-    sensors, said = build_sensors(site), {}
+    sensors, panel, raised = build_sensors(site), build_panel(site), []
     for t, row in zip(times.tolist(), rows, strict=True):
-        for derived in sensors.step(Batch(PLC, t, t, row, np.zeros(2, np.uint8)), lambda _: True):
-            said |= dict(zip(derived.signals.names, derived.values.tolist(), strict=True))
-    assert 0 < said["pump-1/rul_low"] <= said["pump-1/rul"] <= said["pump-1/rul_high"] < 24
+        measured = Batch(PLC, t, t, row, np.zeros(2, np.uint8))
+        for batch in (measured, *sensors.step(measured, lambda _: True)):
+            view = panel.view(batch.signals.names)
+            raised += panel.judge(view, batch.time, batch.values, batch.quality)
+        if raised:
+            break
     store = History(site.state / "history.db", site.store)  # type: ignore[arg-type]
-    body = Witness(site, Lookback(store), sensors)._model("pump-1/rul", [{"signal": "pump-1/vib_rms"}])
+    body = Witness(site, Lookback(store), sensors).document(build_rules(site)["life"], raised[0])
     store.close()
-    assert body is not None
-    assert body["forecast"]["signal"] == "pump-1/vib_rms"
-    assert body["forecast"]["unit"] == "mm/s"
-    assert body["forecast"]["low"] <= body["forecast"]["hours"] <= body["forecast"]["high"]
+    told = body["model"]["forecast"]
+    assert (told["signal"], told["limit"], told["unit"]) == ("pump-1/vib_rms", 4.5, "mm/s")
+    assert 0 < told["low"] <= told["hours"] <= told["high"]
+    assert "vibration velocity, as things go, reaches 4.5 mm/s in" in body["sentence"]["en"]
+    assert "照此趋势,振动速度有效值" in body["sentence"]["zh"]
+    assert (times[-1] - raised[0].time) / MINUTE < 110  # not before the wear began
 
 
 @pytest.mark.parametrize(
