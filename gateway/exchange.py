@@ -87,7 +87,10 @@ def mapping(text: str) -> Mapped:
 
 def template(own: Sequence[CustomField]) -> list[list[object]]:
     """The headings that are understood without a mapping, and one example."""
-    headings: list[object] = [HEADINGS[name][0] for name in FIELDS] + [f"custom.{field.name}" for field in own]
+    headings: list[object] = [
+        *(HEADINGS[name][0] for name in FIELDS),
+        *(f"custom.{each.name}" for each in own),
+    ]
     return [headings, [*TEMPLATE, *("" for _ in own)]]
 
 

@@ -406,13 +406,16 @@ def _late(at: int) -> ColumnElement[bool]:
 
 
 def _order(row: RowMapping) -> Order:
-    return Order(**{**row, **decoded(row)})
+    columns = dict(row)
+    return Order(**{**columns, **decoded(columns)})
 
 
-def decoded(columns: Mapping[str, Any] | RowMapping) -> dict[str, Any]:
+_READERS: Mapping[str, Callable[[str], Any]] = {"state": State, "custom": json.loads}
+
+
+def decoded(columns: Mapping[str, Any]) -> dict[str, Any]:
     """What an order holds where its columns hold text."""
-    readers: Mapping[str, Callable[[str], Any]] = {"state": State, "custom": json.loads}
-    return {name: reader(columns[name]) for name, reader in readers.items() if name in columns}
+    return {name: reader(columns[name]) for name, reader in _READERS.items() if name in columns}
 
 
 def _alarm(row: RowMapping) -> Alarm:
