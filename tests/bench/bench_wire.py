@@ -19,7 +19,7 @@ import sys
 import time
 import tty
 from datetime import timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import uvloop
@@ -72,8 +72,21 @@ def sixty_floats() -> dict[str, dict[str, Any]]:
     return points
 
 
-def wire_share(baud: int, seconds: float) -> tuple[float, float, int, float]:
-    """(share of wire time, s for one reading, its requests, s predicted) of the map, read without a pause."""
+class Use(NamedTuple):
+    """How the map is read without a pause: share of wire time that is necessary, and what one reading takes, in s.
+
+    ``cpu`` is ours for one request, in s; ``predicted`` is what the planner says with the unit's true latency.
+    """
+
+    share: float
+    reading: float
+    requests: int
+    predicted: float
+    cpu: float
+
+
+def wire_use(baud: int, seconds: float) -> Use:
+    """Read the map for so long."""
     words = [sys.executable, "-m", "tests.bench.bench_wire", "--unit", str(baud)]
     with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as far:
         assert far.stdout is not None
@@ -82,13 +95,16 @@ def wire_share(baud: int, seconds: float) -> tuple[float, float, int, float]:
         line = kind.line.model_validate({"kind": "modbus-rtu", "port": path, "baud": baud})
         device = {"line": "l", "period": timedelta(milliseconds=1), "points": sixty_floats()}
         [source] = open_sources({"l": line}, {"m": kind.device.model_validate(device)})
+        before = time.process_time()
         times = uvloop.run(read_for([source], seconds))["m"]
+        cpu = time.process_time() - before
         [plan] = forecast([source])
         far.communicate()
     poll, char, gap = plan.polls[0], CHAR_BITS / baud, silence(baud, CHAR_BITS)
     necessary = sum(13 * char + 2 * r.registers * char + 2 * gap + LATENCY for r in poll.requests)
     each = float(np.quantile(np.diff(times), 0.1))
-    return necessary / each, each, len(poll.requests), poll.seconds
+    asked = len(poll.requests)
+    return Use(necessary / each, each, asked, poll.seconds, cpu / len(times) / asked)
 
 
 async def read_for(sources: list[Source], seconds: float) -> dict[str, list[float]]:
@@ -151,11 +167,11 @@ def main() -> None:
         return
     if options.what != "dead":
         for baud in BAUDS:
-            share, each, requests, predicted = wire_share(baud, 12.0 if baud < 20_000 else 8.0)
+            use = wire_use(baud, 12.0 if baud < 20_000 else 8.0)
             print(
-                f"| P3 at {baud} baud | 60 floats in {requests} requests, unit latency {LATENCY * 1e3:.0f} ms, "
-                f"wire time that is necessary | >= 90 % | {share:.1%}; one reading {each:.3f} s, "
-                f"predicted {predicted:.3f} s |"
+                f"| P3 at {baud} baud | 60 floats in {use.requests} requests, unit latency "
+                f"{LATENCY * 1e3:.0f} ms, wire time that is necessary | >= 90 % | {use.share:.1%}; one reading "
+                f"{use.reading:.3f} s, predicted {use.predicted:.3f} s, our CPU {use.cpu * 1e3:.2f} ms a request |"
             )
     if options.what != "rtu":
         for dead in (0.0, 0.1):
