@@ -106,6 +106,8 @@ def time_ns(value: object, unit: TimeUnit | None) -> int | None:
     Without ``unit`` the size of the number tells: what is taken as seconds lies before the year 5000,
     as milliseconds between 1973 and 5000, and so on. None if it is no time.
     """
+    if type(value) is int:  # the usual case first
+        return _since_1970(value, unit)
     if isinstance(value, str):
         text = value.strip()
         value = int(text) if text.isascii() and text.isdigit() and len(text) < 20 else number(text)

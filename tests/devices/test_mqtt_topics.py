@@ -206,3 +206,18 @@ def test_two_devices_cannot_share_a_topic() -> None:
     line = MqttLine(kind="mqtt", host="h")
     (clash,) = clashes({"broker": line}, {"a": device(), "b": device(), "c": device(topic="other")})
     assert clash == ("device.b.topic", "t, which is a's", "its points in a")
+
+
+@given(
+    st.lists(st.floats(-1e6, 1e6) | st.just(math.nan), min_size=2, max_size=2),
+    st.sampled_from([{}, {"scale": 0.1}, {"scale": -3.0, "offset": 7.5, "range": [-1e3, 1e3]}]),
+)
+def test_a_few_values_are_conditioned_as_many_are(raw: list[float], more: dict[str, Any]) -> None:
+    points = {"f/a": {"path": "a", **more}, "f/b": {"path": "b"}}
+    made = Topics("d", MqttDevice.model_validate({"line": "b", "topic": "t", "points": points}), 0.0)
+    quick, (values, quality) = made._quickly(raw), made._conditioned(raw)
+    if quick is None:
+        assert quality.any()
+    else:
+        assert quick.tolist() == values.tolist()
+        assert not quality.any()
