@@ -23,7 +23,7 @@ from devices.kinds import open_sources
 from devices.line import Time
 from devices.memory import Memory
 from devices.source import Source
-from gateway import live, logs, sqlite
+from gateway import live, logs, recording, sqlite
 from gateway.anchors import keep_anchoring
 from gateway.apart import apart
 from gateway.building import (
@@ -298,7 +298,10 @@ class Daemon:
         }
 
     def _streams(self) -> dict[str, Any]:
-        return {"watch": self._watch, **self.prober.streams()}
+        return {"watch": self._watch, "record": self._record, **self.prober.streams()}
+
+    def _record(self, _: dict[str, Any]) -> AsyncIterator[Any]:
+        return recording.live(self.spool)
 
     async def _watch(self, _: dict[str, Any]) -> AsyncIterator[Any]:
         seen = 0

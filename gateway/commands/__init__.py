@@ -20,6 +20,7 @@ from gateway.commands import (
     plans,
     probe,
     profiles,
+    recording,
     reload,
     rule_versions,
     rules,
@@ -32,7 +33,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-for part in (gateway, devices, orders, ledger, probe, reload, people, exchange, figures, backup):
+for part in (gateway, devices, orders, ledger, probe, reload, recording, people, exchange, figures, backup):
     app.add_typer(part.app)
 app.add_typer(alarms.app, name="alarms")
 app.add_typer(models.app, name="models")

@@ -11,6 +11,7 @@ from gateway.dispatch import Dispatch
 from gateway.evidence import Witness
 from gateway.lookback import Lookback
 from gateway.sensors import Sensors
+from gateway.tree import standing_above
 from rules import Rule
 from ticketing import Asset, Desk
 
@@ -23,7 +24,7 @@ def trial_desk(
     with closing(Desk.open(":memory:", site=site.site.id)) as desk:
         with desk.transaction() as tx:
             tx.sync_assets(assets)
-        yield desk, Dispatch(desk, rules, Witness(site, _NoLookback(), Sensors({})))
+        yield desk, Dispatch(desk, rules, Witness(site, _NoLookback(), Sensors({})), standing_above(site))
 
 
 class _NoLookback(Lookback):
