@@ -54,9 +54,9 @@ def test_exposure(unit: Path, part: Callable[[str], Path]) -> None:
 def test_systemd_understands_every_line(unit: Path, part: Callable[[str], Path], tmp_path: Path) -> None:
     installed = tmp_path / unit.name
     text, commands = re.subn(
-        r"(?m)^ExecStart=/opt/watchkeeper/bin/watchkeeper ", "ExecStart=/bin/true ", unit.read_text()
+        r"(?m)^(Exec\w+)=/opt/watchkeeper/bin/watchkeeper ", r"\1=/bin/true ", unit.read_text()
     )
-    assert commands == 1
+    assert commands == text.count("\nExec")
     installed.write_text(text)
     found = subprocess.run(
         [part("systemd"), "verify", "--man=no", installed], capture_output=True, text=True, check=False
