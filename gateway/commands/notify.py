@@ -30,7 +30,7 @@ def notify_list(site: AtSite = None) -> None:
     table(
         ["channel", "kind", "tells", "waiting", "delivered", "given up"],
         rows,
-        "site.toml has no [notify.<name>]",
+        "site.toml names no channels",
     )
 
 
@@ -49,7 +49,7 @@ def notify_test(
     if channel is not None and channel not in known.channels:
         fail(f"no channel is called {channel!r}; there are: {', '.join(known.channels) or 'none'}", 2)
     if not known.channels:
-        fail("site.toml has no [notify.<name>]", 2)
+        fail("site.toml names no channels", 2)
     failed = False
     for name in [channel] if channel else known.channels:
         settings, at = known.channels[name], now_ms()

@@ -112,6 +112,10 @@ async def _refused(request: Request, error: Exception) -> Response:
     if isinstance(error, SignInNeededError) and not request.url.path.startswith("/api/"):
         return _to_the_door(request)
     answer = _answer(request, status_of(error), error)
+    if answer.status_code == 403:
+        visiting = getattr(request.state, "visitor", None)
+        name = visiting.actor.name if visiting else "somebody"
+        log.warning("refused %s: %s %s: %s", name, request.method, request.url.path, error)
     if isinstance(error, SignInNeededError):
         answer.headers["WWW-Authenticate"] = "Bearer"
     if isinstance(error, BusyError):

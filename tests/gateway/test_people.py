@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -98,3 +99,19 @@ def test_a_slip_is_named(folder: Path, old: str, new: str, said: str) -> None:
 
 def test_file_and_core_agree_on_names() -> None:
     assert people.NAME.pattern == NAME.pattern
+
+
+def test_the_examples_of_the_document_make_a_site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    people_file, web, notify = re.findall(
+        r"```toml\n(.*?)```", (ROOT / "docs/security.md").read_text(), re.DOTALL
+    )
+    (tmp_path / "people.toml").write_text(people_file)
+    (tmp_path / "site.toml").write_text(SITE["site.toml"] + web + notify)
+    (tmp_path / "watchkeeper_smtp").write_text("password")
+    (tmp_path / "watchkeeper_wecom").write_text("https://qyapi.weixin.qq.com/cgi-bin/webhook/send?key=k")
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    monkeypatch.setenv("ERP_SECRET", "sixteen letters!")
+    site = load_site(tmp_path)
+    assert site.people["wang"].roles == ("lead", "admin")
+    assert list(site.channels) == ["mail", "erp", "group"]
+    assert site.web.secure

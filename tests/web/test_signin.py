@@ -250,11 +250,14 @@ def test_another_role_ends_the_session_and_counts_at_once(client: TestClient, de
     assert client.get("/api/work-orders").status_code == 401
 
 
-def test_a_change_that_does_not_say_where_it_comes_from_is_refused(client: TestClient) -> None:
+def test_a_change_that_does_not_say_where_it_comes_from_is_refused(
+    client: TestClient, caplog: pytest.LogCaptureFixture
+) -> None:
     sign_in(client, "wang")
     body = {"type": "comment", "version": 1, "fields": {"comment": "x"}}
     assert client.post("/api/work-orders/WO-1/events", json=body).status_code == 403
     assert client.post("/api/work-orders/WO-1/events", json=body, headers=SAME_ORIGIN).status_code == 404
+    assert "refused somebody: POST /api/work-orders/WO-1/events: a browser says" in caplog.text
     foreign = {"Origin": "http://evil.example"}
     assert client.post("/api/work-orders/WO-1/events", json=body, headers=foreign).status_code == 403
 
