@@ -18,7 +18,7 @@ $(VENV)/bin/pip:
 	  || { rm -rf $(VENV); echo "Python's venv module is missing; on Debian 12: sudo apt-get install -y python3-venv"; exit 1; }
 
 # The stamps hold what was installed; a changed lock, asset or translation installs again.
-BUILT_FROM := gateway/web/package-lock.json gateway/web/hatch_build.py \
+BUILT_FROM := gateway/web/package-lock.json hatch_build.py \
   $(wildcard gateway/locale/*/LC_MESSAGES/*.po gateway/web/templates/* gateway/web/static/*.*)
 $(VENV)/run.stamp: $(VENV)/bin/pip requirements/run.lock pyproject.toml $(BUILT_FROM)
 	@echo "[1/2] installing the locked packages (about a minute) …"

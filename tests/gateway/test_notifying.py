@@ -19,7 +19,7 @@ from gateway.notices import Notice, signature
 from gateway.notifying import TAKEN, Notifier
 from gateway.outbound import OutboundError
 from gateway.register import introduce
-from gateway.web.hatch_build import compile_catalogs
+from hatch_build import compile_catalogs
 from tests.gateway.sinks import Mails, Requests, http_server, mail_server
 from tests.ticketing.scene import T0, raised
 from ticketing import Desk, outbox

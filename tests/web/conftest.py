@@ -17,7 +17,7 @@ from gateway.config import Site, load_site
 from gateway.history import History
 from gateway.web.app import create_app
 from gateway.web.daemon import Daemon
-from gateway.web.hatch_build import build_assets, compile_catalogs
+from hatch_build import build_assets, compile_catalogs
 from tests.web.scene import FakePlant, furnish, now_ms, record
 from ticketing import Desk
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from gateway.web import hatch_build
-from gateway.web.hatch_build import BuildError, build_assets, compile_catalogs, install, npm, trim
+import hatch_build
+from hatch_build import BuildError, build_assets, compile_catalogs, install, npm, trim
 
-WEB = Path(hatch_build.__file__).parent
+WEB = Path(hatch_build.__file__).parent / "gateway" / "web"
 DIST = WEB / "static" / "dist"
 
 
