@@ -139,23 +139,21 @@ def make_version(
 
 
 def due(site: Site, now: int) -> list[tuple[str, str, str]]:
-    """What should be trained again, as (model, asset, why): a live version too old, or one whose machine drifted."""
-    found = []
-    drifted = {
-        (entry["model"], tuple(entry["drifted"])) for entry in daemon_status(site) if entry.get("drifted")
-    }
-    drift = {name: ", ".join(what) for name, what in drifted}
-    register = build_register(site)
-    for version in register.versions():
+    """What should be trained again, as (model, asset, why): a live version too old, or one whose machine drifted.
+
+    While a shadow waits for somebody's word, drift asks for no other.
+    """
+    drifted = {entry["model"]: ", ".join(entry["drifted"]) for entry in daemon_status(site)}
+    versions, found = build_register(site).versions(), []
+    for version in versions:
         if version.standing is not Standing.LIVE or version.model not in site.models:
             continue
-        name, retrain = f"{version.model}/{version.asset}", site.models[version.model].retrain
-        newest = max(
-            v.card.at for v in register.versions() if (v.model, v.asset) == (version.model, version.asset)
-        )
-        if name in drift:
-            found.append((version.model, version.asset, f"drift: {drift[name]}"))
-        elif retrain is not None and now - newest >= ns(retrain):
+        own = [v for v in versions if (v.model, v.asset) == (version.model, version.asset)]
+        waiting = any(v.standing is Standing.SHADOW for v in own)
+        retrain = site.models[version.model].retrain
+        if (drift := drifted.get(f"{version.model}/{version.asset}")) and not waiting:
+            found.append((version.model, version.asset, f"drift: {drift}"))
+        elif retrain is not None and now - max(v.card.at for v in own) >= ns(retrain):
             found.append((version.model, version.asset, f"schedule: older than {retrain}"))
     return found
 

@@ -251,6 +251,7 @@ def test_training_on_schedule_makes_a_shadow_and_promotes_nothing(
     drifted = [{"model": "watch/pump-1", "drifted": ["bearing_temp up"]}]
     monkeypatch.setattr(training, "daemon_status", lambda _: drifted)
     assert "watch/pump-1/2 is a shadow" in done(run(site, "train", "--due"))
+    assert "nothing is due" in done(run(site, "train", "--due"))  # one shadow waits already
     found = build_register(site)
     assert found.version("watch/pump-1/2").card.why == "drift: bearing_temp up"
     live = found.standing("watch", "pump-1", Standing.LIVE)
