@@ -118,7 +118,8 @@ def knee(points: Sequence[Point]) -> int | None:
     """The place of the best compromise among ``points``, which are in the order of their values; None if there is none.
 
     First the fewest misses; then the nearest to "no false alarm and no delay", both measured by the worst among
-    these. A point counts with the false alarms of its worse neighbour: it stands a step away from trouble.
+    these. A point counts with the false alarms of the worst value beside it or within a twenty-fourth of the range: it
+    stands a step away from trouble.
     """
     found = [i for i, point in enumerate(points) if point.outcome.delays]
     if not found:
@@ -132,8 +133,9 @@ def knee(points: Sequence[Point]) -> int | None:
 
 
 def _with_neighbours(points: Sequence[Point], i: int) -> float:
-    around = points[max(i - 1, 0) : i + 2]
-    rates = [point.outcome.false_a_day for point in around]
+    step = abs(points[-1].value - points[0].value) / 24
+    near = [point for point in points if abs(point.value - points[i].value) <= step]
+    rates = [point.outcome.false_a_day for point in (*near, *points[max(i - 1, 0) : i + 2])]
     return max((rate for rate in rates if not math.isnan(rate)), default=0.0)
 
 

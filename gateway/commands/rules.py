@@ -82,6 +82,9 @@ CsvFiles = Annotated[
 OfAsset = Annotated[
     str | None, typer.Option("--asset", help="whose the columns of the files are, if they do not say")
 ]
+Recording = Annotated[
+    Path | None, typer.Option("--recording", metavar="FILE", help="not the store but what `record` wrote")
+]
 ReportFolder = Annotated[
     Path | None, typer.Option("--report", metavar="DIR", help="write an HTML page there")
 ]
@@ -99,6 +102,7 @@ def backtest(
     end: To = "",
     csv: CsvFiles = None,
     asset: OfAsset = None,
+    recording: Recording = None,
     report: ReportFolder = None,
     language: InLanguage = None,
     as_json: AsJson = False,
@@ -112,7 +116,7 @@ def backtest(
 
     site = read_site(folder)
     with _one_line():
-        played = stretch.open_stretch(site, csv or [], asset, start, end)
+        played = stretch.open_stretch(site, csv or [], asset, start, end, recorded=recording)
         bounds = stretch.bind_all(site, stretch.as_live(site.rules, rule or []), played.past)
         with terminal.progress() as progress:
             found = trial.play(site, bounds, played, progress)
@@ -149,6 +153,14 @@ def tune(
         list[Path] | None,
         typer.Option("--csv", metavar="FILE", help="a labelled recording of one asset; repeat it"),
     ] = None,
+    faults: Annotated[
+        Path | None,
+        typer.Option(
+            "--labels", metavar="FILE", help="over the site's store: its faults, as CSV with start and end"
+        ),
+    ] = None,
+    start: From = "",
+    end: To = "",
     asset: Annotated[
         str | None, typer.Option("--asset", help="on which; else the first that the rule watches")
     ] = None,
@@ -165,13 +177,15 @@ def tune(
     from gateway.workbench import labels, stretch, terminal, tuning
 
     site = read_site(folder)
-    if not scenario and not csv:
-        fail("tuning wants faults: --scenario bearing_wear (simulated), or --csv FILE (labelled)", 2)
+    if not (scenario or csv or faults):
+        fail("tuning wants faults: --scenario bearing_wear (simulated), --csv or --labels FILE (labelled)", 2)
     with _one_line(), TemporaryDirectory(prefix="watchkeeper-tune-") as work, terminal.progress() as progress:
         tuned = stretch.as_live(site.rules, [rule])[rule]
         on = asset or next(iter(scoped(site, tuned.settings.scope)), "")
         asked = tuning.ask(site, tuned, on, number)
         lessons = labels.from_files(site, csv or [], asset)
+        if faults:
+            lessons.append(labels.from_stretch(on, stretch.open_stretch(site, [], None, start, end), faults))
         if scenario:
             progress("recording the simulated plant", 0.0)
             lessons += labels.from_plant(

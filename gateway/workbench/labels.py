@@ -6,13 +6,14 @@ import csv
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from gateway.config import Site
-from gateway.workbench.recorded import CsvPast, PastError, moment
+from gateway.workbench.recorded import CsvPast, Past, PastError, moment
+from gateway.workbench.stretch import Stretch
 from rules.tradeoff import Fault
 
 _MONDAY = "2026-01-05T00:00:00Z"  # of every simulated recording: the same words give the same figures
@@ -25,7 +26,7 @@ class Lesson:
 
     name: str
     asset: str
-    past: CsvPast
+    past: Past
     start: int
     end: int
     faults: tuple[Fault, ...]
@@ -46,14 +47,24 @@ def from_files(site: Site, files: Sequence[Path], asset: str | None) -> list[Les
     return found
 
 
+def from_stretch(asset: str, stretch: Stretch, file: Path) -> Lesson:
+    """A stretch of the site's own history, with the faults of ``asset`` that a labels file names; raises PastError."""
+    if not file.is_file():
+        raise PastError(f"{file} is no file")
+    known = [fault for fault in _beside(file, asset) if stretch.start <= fault.onset < stretch.end]
+    return Lesson(stretch.past.name, asset, stretch.past, stretch.start, stretch.end, tuple(known))
+
+
 def from_plant(
     site: Site, asset: str, scenarios: Sequence[str], *, repeats: int, healthy_days: float, folder: Path
 ) -> Iterator[Lesson]:
     """Simulated recordings into ``folder``: a healthy stretch, and a day with each scenario in ``repeats`` variants."""
-    yield record(site, asset, "healthy", folder, ["--hours", f"{24 * healthy_days:g}"])
+    healthy = record(site, asset, "healthy", folder, ["--hours", f"{24 * healthy_days:g}"])
+    yield replace(healthy, name=f"{healthy_days:g} healthy days")
     for scenario in scenarios:
         for seed in range(1, repeats + 1):
-            yield record(site, asset, scenario, folder, ["--hours", "24", "--seed", str(seed)])
+            lesson = record(site, asset, scenario, folder, ["--hours", "24", "--seed", str(seed)])
+            yield replace(lesson, name=f"{scenario} {seed}")
 
 
 def record(site: Site, asset: str, scenario: str, folder: Path, words: Sequence[str]) -> Lesson:
@@ -82,9 +93,12 @@ def record(site: Site, asset: str, scenario: str, folder: Path, words: Sequence[
     return lesson
 
 
-def _beside(file: Path) -> Iterator[Fault]:
+def _beside(file: Path, asset: str = "") -> Iterator[Fault]:
+    """The faults of a labels file; only those of ``asset`` where it names assets."""
     with file.open(newline="", encoding="utf-8") as lines:
         for row in csv.DictReader(lines):
+            if asset and row.get("asset", asset) != asset:
+                continue
             try:
                 onset, end = moment(row["start"], 0), moment(row["end"], 0)
                 failure = moment(row["failure"], 0) if row.get("failure") else end

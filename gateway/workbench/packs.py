@@ -13,6 +13,7 @@ import rules
 from gateway.config import Asset, AssetClass, Signal, Site, SiteSettings
 from gateway.workbench.labels import Lesson, record
 from gateway.workbench.page import Grid
+from gateway.workbench.recorded import HeldPast
 from gateway.workbench.trial import Progress, judged, silent
 from rules import Bound, Rule, RuleSettings, Transition, bind
 from rules.tradeoff import Outcome, judge
@@ -106,6 +107,7 @@ def _site(kind: str) -> Site:
 
 
 def _said(pack: Pack, lesson: Lesson) -> Iterator[tuple[Rule, list[Transition]]]:
+    assert isinstance(lesson.past, HeldPast)
     quantities = [signal.partition("/")[2] for signal in lesson.past.signals]
     for bound in bound_to(pack, lesson.asset, quantities):
         yield (

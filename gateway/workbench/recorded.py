@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from devices.batch import SignalSet
 from gateway.config import Site
+from gateway.recording import RecordingError, read
 from gateway.store import Readable
 
 if TYPE_CHECKING:
@@ -68,35 +70,21 @@ class StoredPast:
         return Track(series.time, series.mean, int(np.count_nonzero(series.count > 1)))
 
 
-class CsvPast:
-    """CSV files: a column ``time`` (ISO 8601, or s since 1970) and one for each signal.
+class HeldPast:
+    """A past held in memory, signal by signal."""
 
-    A column is ``asset/quantity``, or a quantity of the asset that the option, the labels beside the file
-    or the file's own name tells. An empty cell is a sample that was not good.
-    """
-
-    def __init__(self, site: Site, files: Sequence[Path], asset: str | None = None) -> None:
-        self.name = ", ".join(file.name for file in files)
-        self._tracks: dict[str, Track] = {}
-        self.label: Track | None = None  # the column of that name: what was known to be wrong
-        for file in files:
-            for signal, track in _read(site, file, asset).items():
-                if signal == LABEL:
-                    self.label = track
-                elif signal in self._tracks:
-                    raise PastError(f"{file.name}: {signal} is in another file too")
-                else:
-                    self._tracks[signal] = track
-        if not any(len(track) for track in self._tracks.values()):
-            raise PastError(f"{self.name} holds no samples")
+    def __init__(self, name: str, tracks: Mapping[str, Track]) -> None:
+        if not any(len(track) for track in tracks.values()):
+            raise PastError(f"{name} holds no samples")
+        self.name, self._tracks = name, tracks
 
     @property
     def signals(self) -> list[str]:
         return list(self._tracks)
 
     def span(self) -> tuple[int, int]:
-        tracks = [track.times for track in self._tracks.values() if len(track)]
-        return min(int(times[0]) for times in tracks), max(int(times[-1]) for times in tracks) + 1
+        held = [track.times for track in self._tracks.values() if len(track)]
+        return min(int(times[0]) for times in held), max(int(times[-1]) for times in held) + 1
 
     def track(self, signal: str, start: int, end: int) -> Track:
         found = self._tracks.get(signal)
@@ -104,6 +92,46 @@ class CsvPast:
             return Track(np.empty(0, np.int64), np.empty(0))
         first, last = np.searchsorted(found.times, [start, end])
         return Track(found.times[first:last], found.values[first:last])
+
+
+class CsvPast(HeldPast):
+    """CSV files: a column ``time`` (ISO 8601, or s since 1970) and one for each signal.
+
+    A column is ``asset/quantity``, or a quantity of the asset that the option, the labels beside the file
+    or the file's own name tells. An empty cell is a sample that was not good.
+    """
+
+    def __init__(self, site: Site, files: Sequence[Path], asset: str | None = None) -> None:
+        tracks: dict[str, Track] = {}
+        self.label: Track | None = None  # the column of that name: what was known to be wrong
+        for file in files:
+            for signal, track in _read(site, file, asset).items():
+                if signal == LABEL:
+                    self.label = track
+                elif signal in tracks:
+                    raise PastError(f"{file.name}: {signal} is in another file too")
+                else:
+                    tracks[signal] = track
+        super().__init__(", ".join(file.name for file in files), tracks)
+
+
+def recording(site: Site, file: Path) -> HeldPast:
+    """What ``watchkeeper record`` wrote, whole; raises PastError."""
+    times: dict[SignalSet, list[int]] = {}
+    rows: dict[SignalSet, list[NDArray[np.float64]]] = {}
+    try:
+        for entry in read(file, site.site.id):
+            for batch in entry.batches:
+                times.setdefault(batch.signals, []).append(batch.time)
+                rows.setdefault(batch.signals, []).append(np.where(batch.quality == 0, batch.values, np.nan))
+    except RecordingError as error:
+        raise PastError(str(error)) from error
+    tracks: dict[str, Track] = {}
+    for signals, each in times.items():
+        order, first = np.unique(np.array(each, np.int64), return_index=True)
+        columns = np.stack(rows[signals])[first].T
+        tracks |= {name: Track(order, column) for name, column in zip(signals.names, columns, strict=True)}
+    return HeldPast(file.name, tracks)
 
 
 def _read(site: Site, file: Path, asset: str | None) -> dict[str, Track]:

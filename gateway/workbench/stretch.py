@@ -10,7 +10,7 @@ from pathlib import Path
 from gateway.building import bound_rules, build_reader
 from gateway.config import Site
 from gateway.history import HistorySettings
-from gateway.workbench.recorded import CsvPast, Past, PastError, StoredPast, moment
+from gateway.workbench.recorded import CsvPast, HeldPast, Past, PastError, StoredPast, moment, recording
 from rules import Bound, Rule, RuleSettings
 
 
@@ -35,18 +35,26 @@ def as_live(settings: Mapping[str, RuleSettings], names: Sequence[str] = ()) -> 
     }
 
 
-def open_stretch(site: Site, files: Sequence[Path], asset: str | None, start: str, end: str) -> Stretch:
-    """The files, whole unless cut, or the site's store; raises PastError."""
+def open_stretch(
+    site: Site,
+    files: Sequence[Path],
+    asset: str | None,
+    start: str,
+    end: str,
+    *,
+    recorded: Path | None = None,
+) -> Stretch:
+    """The files or the recording, whole unless cut, or the site's store; raises PastError."""
     now = time.time_ns()
-    if not files:
+    if not files and recorded is None:
         local = isinstance(site.store, HistorySettings)
         past = StoredPast(build_reader(site), "local history" if local else "InfluxDB")
         found = Stretch(past, moment(start or "30d", now), moment(end or "0s", now))
     else:
-        recorded = CsvPast(site, files, asset)
-        first, last = recorded.span()
+        held = CsvPast(site, files, asset) if recorded is None else recording(site, recorded)
+        first, last = held.span()
         cut = (moment(start, now) if start else first, moment(end, now) if end else last)
-        found = Stretch(recorded, max(first, cut[0]), min(last, cut[1]))
+        found = Stretch(held, max(first, cut[0]), min(last, cut[1]))
     if found.start >= found.end:
         raise PastError("the stretch ends before it begins: mind --from and --to")
     return found
@@ -55,7 +63,7 @@ def open_stretch(site: Site, files: Sequence[Path], asset: str | None, start: st
 def bind_all(site: Site, rules: Mapping[str, Rule], past: Past) -> list[Bound]:
     """The rules on every asset of their scopes; with files, only where these have one of the inputs."""
     bounds = bound_rules(site, rules)
-    if isinstance(past, CsvPast):
+    if isinstance(past, HeldPast):
         known = set(past.signals)
         bounds = [bound for bound in bounds if known.intersection(bound.inputs)]
     if not bounds:

@@ -157,8 +157,8 @@ class _Lesson:
             self._tables[bound.windows] = rows(bound, series)
         return replay(bound, *self._tables[bound.windows])[1]
 
-    def looked_at(self) -> tuple[str, NDArray[np.float64], NDArray[np.bool_]] | None:
-        """Operator, values and whether a fault was on, of the comparison that the number limits."""
+    def looked_at(self) -> tuple[str, NDArray[np.float64], NDArray[np.float64]] | None:
+        """Of the comparison that the number limits: its operator, and the values in health and while a fault grew."""
         bound = self.bound(self._asked.present)
         test = next((test for test in bound.program.tests if _limited(test, self._asked.number)), None)
         if test is None or by_the_clock(bound):
@@ -167,10 +167,11 @@ class _Lesson:
         feature = bound.program.features[test.feature]
         columns = [values[:, i] for i in range(values.shape[1])]
         x = columns[feature.input] if feature.compute is None else feature.compute(columns)
-        faulty = np.zeros(times.size, np.bool_)
+        well, growing = np.isfinite(x), np.zeros(times.size, np.bool_)
         for fault in self._lesson.faults:
-            faulty |= (times >= fault.onset) & (times <= fault.lost)
-        return test.operator, x, faulty
+            well &= (times < fault.onset) | (times > fault.end)
+            growing |= (times >= fault.onset) & (times <= fault.lost)
+        return test.operator, x[well], x[growing & np.isfinite(x)]
 
 
 def _limited(test: Test, number: str) -> bool:
@@ -178,20 +179,24 @@ def _limited(test: Test, number: str) -> bool:
 
 
 def trials_range(asked: Question, trials: Sequence[_Lesson], steps: int = 25) -> list[float]:
-    """From what is usual in health to what the faults reach; else from half to twice the present value."""
+    """From what is usual in health to what faults reach, closer where health ends; else around the present value."""
     found = [looked for trial in trials if (looked := trial.looked_at()) is not None]
     if asked.number == ON_DELAY or not found:
         low = asked.present / 2 if asked.present else 0.0
         return spread_values(low, 2 * asked.present or 600.0, steps)
-    x = np.concatenate([values for _, values, _ in found])
-    faulty = np.concatenate([on for _, _, on in found]) & np.isfinite(x)
-    well = np.isfinite(x) & ~faulty
-    if not well.any() or not faulty.any():
+    well = np.concatenate([values for _, values, _ in found])
+    growing = np.concatenate([values for _, _, values in found])
+    if not well.size or not growing.size:
         return spread_values(asked.present / 2, asked.present * 2, steps)
     above = found[0][0] in {">", ">="}
-    usual = float(np.quantile(x[well], 0.5))
-    reached = float(x[faulty].max() if above else x[faulty].min())
-    return sorted(spread_values(min(usual, reached), max(usual, reached), steps))
+    usual = float(np.quantile(well, 0.5))
+    reached, extreme = (float(x.max() if above else x.min()) for x in (growing, well))
+    values = [
+        value
+        for end, count in ((reached, steps), (extreme, steps // 3))
+        for value in spread_values(min(usual, end), max(usual, end), count)
+    ]
+    return sorted(set(values))
 
 
 def _sum(outcomes: Iterator[Outcome]) -> Outcome:
@@ -248,8 +253,8 @@ def write(folder: Path, answer: Answer, language: Language) -> Path:
         [asked.asset, _("severity %(n)s and above", n=asked.severity), ", ".join(answer.lessons)],
         [
             _(
-                "A proposal, not a change: no rule was touched. A value counts with the false alarms of its worse"
-                " neighbour."
+                "A proposal, not a change: no rule was touched. A value counts with the worst false alarms of"
+                " those beside it."
             )
         ],
         sections,

@@ -7,17 +7,27 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 import tomllib
+from datetime import UTC, datetime
 from pathlib import Path
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
+from devices.batch import Batch, signal_set
+from gateway import recording
+from gateway.building import build_panel
 from gateway.commands import app
+from gateway.config import load_site
+from gateway.history import History, HistorySettings
+from gateway.spool import Entry
 
 DEMO = Path(__file__).parents[2] / "examples" / "demo"
+T0, SECOND, MINUTE = 1_790_000_000_000_000_000, 1_000_000_000, 60_000_000_000
 START = "2026-01-05T00:00:00Z"
 
 
@@ -190,6 +200,30 @@ def test_tuning_on_a_labelled_file_and_values_of_ones_own(wear: Path, tmp_path: 
     assert re.search(r"^ *3 +0 .* 1 +0", again.stdout, re.MULTILINE)
 
 
+def test_tuning_on_the_sites_own_history(site: Path, tmp_path: Path) -> None:
+    state = load_site(site).state
+    state.mkdir()
+    history = History(state / "history.db", HistorySettings())
+    signals = signal_set("plc-1", ("pump-1/vib_rms", "pump-1/speed"))
+    begin = time.time_ns() // MINUTE * MINUTE - 600 * MINUTE
+    for minute in range(600):
+        vibration = 2.0 if minute < 400 else 6.0
+        batch = Batch(
+            signals, begin + minute * MINUTE, 0, np.array([vibration, 1480.0]), np.zeros(2, np.uint8)
+        )
+        history.write([Entry(minute + 1, (batch,), 2, 2 * minute, batch.time)])
+    history.close()
+    labels = tmp_path / "faults.csv"
+    onset, end = ((begin + minute * MINUTE) / 1e9 for minute in (390, 600))
+    iso = [datetime.fromtimestamp(at, UTC).isoformat() for at in (onset, end)]
+    labels.write_text(f"asset,start,end\npump-1,{iso[0]},{iso[1]}\nfan-1,{iso[0]},{iso[1]}\n")
+    words = ["--labels", labels, "--from", "11h", "--param", "high", "--value", "3", "--value", "7"]
+    found = watchkeeper("tune", site, "vibration", *words)
+    assert found.exit_code == 0, found.output
+    assert re.search(r"^ *3 +0 +11.0 min +1 +0", found.stdout, re.MULTILINE), found.stdout
+    assert re.search(r"^ *7 +0 +- +0 +1 *$", found.stdout, re.MULTILINE)
+
+
 @pytest.mark.parametrize(
     ("words", "code", "wanted"),
     [
@@ -251,3 +285,40 @@ def test_diff_with_nothing_to_compare_is_one_line(wear: Path, tmp_path: Path) ->
     wrong = watchkeeper("diff", DEMO, "--csv", wear, "--against", bad)
     assert (wrong.exit_code, wrong.stderr.count("\n")) == (2, 1)
     assert '"VIP" is no failure mode' in wrong.stderr
+
+
+# -------------------------------------------------------------------------------------- recordings
+
+
+def test_a_backtest_of_a_recording_decides_as_the_panel_did_live(tmp_path: Path) -> None:
+    site = load_site(DEMO)
+    signals = signal_set("plc-1", ("pump-1/vib_rms", "pump-1/speed", "pump-1/bearing_temp"))
+    panel, live, entries = build_panel(site), [], []
+    view = panel.view(signals.names)
+    chance = np.random.default_rng(0)
+    for second in range(3000):
+        vibration = 3.2 + 1.6 * np.sin(second / 300) + 0.2 * chance.standard_normal()
+        values = np.array([vibration, 1480.0, 60 + 25 * (second > 2000)])
+        quality = np.array([0x81 if second % 97 == 0 else 0, 0, 0], np.uint8)
+        batch = Batch(signals, T0 + second * SECOND, 0, values, quality)
+        live += panel.judge(view, batch.time, batch.values, batch.quality)
+        entries.append(Entry(second + 1, (batch,), 3, 3 * second, batch.time))
+    file = tmp_path / "monday.jsonl.gz"
+    recording.write(file, site.site.id, recording.lines(entries, {}))
+    found = watchkeeper("backtest", DEMO, "--recording", file, "--json")
+    assert found.exit_code == 0, found.output
+    body = json.loads(found.stdout)
+    raised = [t for t in live if t.kind == "raised"]
+    assert len(raised) > 2
+    assert sum(each["alarms"] for each in body["rules"].values()) == len(raised)
+    told = {(a["rule_id"], a["raised_at"]) for order in body["work_orders"] for a in order["alarms"]}
+    assert told <= {(t.rule, t.time // 1_000_000) for t in raised}
+    assert {order["failure_mode"] for order in body["work_orders"]} == {"VIB", "OHE"}
+
+
+def test_what_is_no_recording_is_one_line(tmp_path: Path) -> None:
+    file = tmp_path / "x.gz"
+    file.write_text("no")
+    found = watchkeeper("backtest", DEMO, "--recording", file)
+    assert (found.exit_code, found.stderr.count("\n")) == (1, 1)
+    assert "is no recording" in found.stderr
