@@ -11,16 +11,16 @@ import json
 import shutil
 import tarfile
 import tempfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from gateway import anchors
 from gateway.config import Site
 from gateway.supervisor import StateLock
-from ticketing import Desk, TicketingError, copying
+from ticketing import Desk, TicketingError, anchors, copying
 
 FORM = 1
 CORE, MANIFEST = "state/core.db", "manifest.json"
@@ -115,7 +115,7 @@ def _unpacked(archive: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
                 opened.extractall(work, filter="data")
             manifest = json.loads((work / MANIFEST).read_text())
             files: dict[str, str] = manifest["files"]
-        except (tarfile.TarError, OSError, EOFError, ValueError, KeyError) as error:
+        except (tarfile.TarError, zlib.error, OSError, EOFError, ValueError, KeyError) as error:
             raise BackupError(f"{archive.name} is no whole backup: {error}") from error
         if manifest.get("form") != FORM:
             raise BackupError(f"{archive.name} was made by a newer Watchkeeper")

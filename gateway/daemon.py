@@ -24,7 +24,7 @@ from devices.line import Time
 from devices.memory import Memory
 from devices.source import Source
 from gateway import live, logs, recording, sqlite
-from gateway.anchors import keep_anchoring
+from gateway.anchoring import keep_anchoring
 from gateway.apart import apart
 from gateway.building import (
     bound_rules,

@@ -32,7 +32,7 @@ ONLY_IN = {
     "jinja2": ("gateway/web", "gateway/workbench/page.py"),
     "uvicorn": ("gateway/web",),
     "typer": ("gateway/commands", "simulators"),
-    "openpyxl": ("gateway/sheets.py",),
+    "openpyxl": ("ticketing/sheets.py",),
     "prometheus_client": ("gateway/metrics.py",),
 }
 NO_CLOCK = ("rules", "models", "ticketing")

@@ -65,7 +65,7 @@ def backup_restore(archive: Archive, site: AtSite = None) -> None:
 @app.command()
 def verify(site: AtSite = None) -> None:
     """Check the history of all work orders against its hashes and the heads kept outside; exit 1 if it was changed."""
-    from gateway.anchors import audit
+    from ticketing.anchors import audit
 
     desk = desk_of(site)
     found = audit(desk, site_of(site).state)

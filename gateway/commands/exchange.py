@@ -34,7 +34,7 @@ def import_template(
     file: Annotated[Path, typer.Argument(help="where to write it: .csv or .xlsx")], site: AtSite = None
 ) -> None:
     """A sheet with the headings that are understood without a mapping, and one example."""
-    from gateway import exchange
+    from ticketing import exchange
 
     _write(file, exchange.template(desk_of(site).policy.fields))
     typer.echo(f"{file} is written")
@@ -55,7 +55,7 @@ def import_history(
 
     Exit 1 if a row was left out: the good ones are kept all the same.
     """
-    from gateway import exchange
+    from ticketing import exchange
 
     desk = staffed(site)
     actor = acting(desk, person)
@@ -108,8 +108,7 @@ def import_papers(
     site: AtSite = None,
 ) -> None:
     """Scanned papers: what was read with confidence is history, the rest waits in `review list`."""
-    from gateway import exchange
-    from ticketing import papers
+    from ticketing import exchange, papers
 
     try:
         given = exchange.papers(file.read_bytes())
@@ -182,7 +181,7 @@ def export(
     site: AtSite = None,
 ) -> None:
     """Our work orders for other programs; no cell is taken for a formula."""
-    from gateway import exchange
+    from ticketing import exchange
 
     desk = desk_of(site)
     with desk.read() as read:
@@ -195,7 +194,7 @@ def export(
 
 
 def _write(file: Path, rows: list[list[object]]) -> None:
-    from gateway import sheets
+    from ticketing import sheets
 
     kind = file.suffix.lower()
     if kind not in (".csv", ".xlsx"):

@@ -7,11 +7,10 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field
 
-from gateway import exchange, sheets
 from gateway.web.api import Bytes, Given, refused, takes
 from gateway.web.api_orders import Filters
 from gateway.web.house import Hall, Who, may
-from ticketing import FieldError, papers
+from ticketing import FieldError, exchange, papers, sheets
 from ticketing.events import canonical
 from ticketing.history import Reject
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from starlette.responses import Response
 
-from gateway.sheets import csv_bytes
+from ticketing.sheets import csv_bytes
 
 
 def plain(value: Any) -> Any:

@@ -25,12 +25,11 @@ import threading
 import time
 from pathlib import Path
 
-from gateway import exchange
 from gateway.building import maintained
 from gateway.config import load_site
 from tests.bench.labelled import labelled
 from tests.bench.stand import free_ports
-from ticketing import Actor, Desk
+from ticketing import Actor, Desk, exchange
 from ticketing.knowledge.evaluation import evaluate
 from ticketing.records import DAY
 

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from gateway import anchors, backup
+from gateway import backup
 from gateway.config import Site, load_site
 from gateway.supervisor import AlreadyRunningError, StateLock
 from tests.ticketing.scene import ASSETS, LEAD, T0, TECHNICIAN
-from ticketing import Desk
+from ticketing import Desk, anchors
 
 ROOT = Path(__file__).parents[2]
 

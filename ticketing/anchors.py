@@ -6,24 +6,20 @@ the last line elsewhere now and then (``watchkeeper verify`` prints it): then no
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import hmac
 import json
-import logging
 import os
 import secrets
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ticketing import Desk, Reading
+from ticketing.desk import Desk
 from ticketing.events import GENESIS, canonical
+from ticketing.reading import Reading
 
-log = logging.getLogger(__name__)
 HEADS, KEY = "audit-heads.log", "audit.key"
-EVERY = 3600.0  # s
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,16 +56,6 @@ def audit(desk: Desk, folder: Path) -> Audit:
         lines = _lines(folder)
         broken = chain.why or (_wrong_head(read, folder, lines) if lines else "")
     return Audit(chain.length, chain.head, len(lines), broken)
-
-
-async def keep_anchoring(desk: Desk, folder: Path, now: Callable[[], int]) -> None:
-    """Once an hour, for ever; ``now`` is UTC in ns. A full disk is logged and tried again."""
-    while True:
-        try:
-            await asyncio.to_thread(anchor, desk, folder, now() // 1_000_000)
-        except OSError as error:
-            log.warning("the head of the audit chain could not be kept: %s", error)
-        await asyncio.sleep(EVERY)
 
 
 def _wrong_head(read: Reading, folder: Path, lines: list[str]) -> str:

@@ -12,10 +12,12 @@ from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from gateway import sheets
-from ticketing import Actor, Asset, Desk, Order, Reading
+from ticketing import sheets
 from ticketing.custom import CustomField, to_text
+from ticketing.desk import Desk
 from ticketing.history import NEEDED, PastOrder, Reject, read_rows
+from ticketing.reading import Reading
+from ticketing.records import Actor, Asset, Order
 
 AT_ONCE = 1000  # orders in one transaction: the gateway writes between them
 PAGE = 500

@@ -11,9 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway import exchange, sheets
 from tests.ticketing.scene import ASSETS, LEAD, T0, TECHNICIAN
-from ticketing import Desk, FieldError, ForbiddenError, Policy, StaleError, papers
+from ticketing import Desk, FieldError, ForbiddenError, Policy, StaleError, exchange, papers, sheets
 from ticketing.custom import CustomField
 
 OWN = (CustomField("meter", "number", "表读数", "meter reading"), CustomField("hot", "yes_no", "热态", "hot"))
