@@ -45,7 +45,8 @@ from gateway.forwarder import Forwarder
 from gateway.health import report
 from gateway.heartbeat import beat
 from gateway.intake import Intake
-from gateway.ledger import FOLLOWER, Item, Ledger
+from gateway.ledger import FOLLOWER, Ledger
+from gateway.ledger_file import Item
 from gateway.lines import Lines
 from gateway.lookback import Lookback
 from gateway.notifying import Notifier

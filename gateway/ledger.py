@@ -18,52 +18,35 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final
 
-import msgspec
 import numpy as np
-from isal import isal_zlib
 
-from devices.batch import BAD, Batch, Reason, describe
+from devices.batch import BAD, Batch, Reason, SignalSet, describe
 from devices.source import Source
 from gateway import sqlite
+from gateway.ledger_file import HOUR, Counts, Item, LedgerFile
 from gateway.own import GATEWAY
 from gateway.spool import Entry, Spool
 
 log = logging.getLogger(__name__)
 
-HOUR: Final = 3_600_000_000_000  # ns
 SAVE_EVERY: Final = 15.0  # s
-KEPT: Final = 400 * 24 * HOUR
 FOLLOWER: Final = "ledger"
 _READ: Final = 64  # entries a step when catching up
-_SCHEMA: Final = """
-    CREATE TABLE IF NOT EXISTS hour (start INTEGER PRIMARY KEY, body BLOB NOT NULL);
-    CREATE TABLE IF NOT EXISTS cursor (at INTEGER NOT NULL);
-"""
 
 
-class Item(NamedTuple):
-    """What a number of the ledger counts: of a device, a line or the gateway."""
-
-    subject: str
-    column: str  # of a device: good, bad, skipped, samples, flawed; else "line" or "gateway"
-    reason: str = ""
-
-
-Counts = Counter[Item]
+def is_reading(signals: SignalSet) -> bool:
+    """Is this what a device gave, and not a score or our own state?"""
+    return signals.names[-1] == f"{signals.source}/online"
 
 
 def reading(batch: Batch) -> list[tuple[Item, int]]:
-    """The items of one device's batch; none for what is no reading of a device (a score, our own state)."""
-    device = batch.signals.source
-    if batch.signals.names[-1] != f"{device}/online":
+    """The items of one device's batch; none for what is no reading of a device."""
+    if not is_reading(batch.signals):
         return []
-    quality = batch.quality[:-1]
-    codes = quality.tobytes()
-    size = len(codes)
-    if codes.count(0) == size:
-        return [(Item(device, "good"), 1), (Item(device, "samples"), size)]
+    device, quality = batch.signals.source, batch.quality[:-1]
+    size = len(quality)
     found = np.bincount(quality)
     flaws = {code: int(found[code]) for code in np.flatnonzero(found).tolist() if code}
     items = [(Item(device, "flawed", describe(code)), n) for code, n in flaws.items()]
@@ -73,73 +56,6 @@ def reading(batch: Batch) -> list[tuple[Item, int]]:
         worst = max(flaws, key=flaws.__getitem__)
         verdict = Item(device, "bad", Reason(worst & 0x3F).name.lower())
     return [(verdict, 1), (Item(device, "samples"), size), *items]
-
-
-class LedgerFile:
-    """The counts on disk: one row an hour, compressed; 500 devices take about 5 kB an hour."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def open(self) -> int:
-        """Make the file if there is none; the cursor up to which it has counted."""
-        try:
-            return self._cursor()
-        except sqlite.DatabaseError as error:
-            if not sqlite.is_damage(error):
-                raise
-            aside = self._path.with_suffix(".damaged")
-            log.error("the ledger is damaged (%s): kept as %s, a new one begins", error, aside.name)
-            self._path.replace(aside)
-            for rest in ("-wal", "-shm"):
-                self._path.with_name(self._path.name + rest).unlink(missing_ok=True)
-            return self._cursor()
-
-    def _cursor(self) -> int:
-        connection = sqlite.writing(self._path)
-        try:
-            connection.executescript(_SCHEMA)
-            row = connection.execute("SELECT max(at) FROM cursor").fetchone()
-            return int(row[0] or 0)
-        finally:
-            connection.close()
-
-    def add(self, hours: Mapping[int, Counts], cursor: int) -> None:
-        """Add the counts of some hours, in one transaction with the cursor."""
-        connection = sqlite.writing(self._path)
-        try:
-            with sqlite.transaction(connection):
-                for start, counts in hours.items():
-                    row = connection.execute("SELECT body FROM hour WHERE start = ?", (start,)).fetchone()
-                    body = _packed((_unpacked(row[0]) if row else Counter()) + counts)
-                    connection.execute("INSERT OR REPLACE INTO hour VALUES (?, ?)", (start, body))
-                connection.execute("DELETE FROM hour WHERE start < ?", (max(hours, default=0) - KEPT,))
-                connection.execute("DELETE FROM cursor")
-                connection.execute("INSERT INTO cursor VALUES (?)", (cursor,))
-        finally:
-            connection.close()
-
-    def hours(self, since: int) -> dict[int, Counts]:
-        """The counts of the hours that end behind ``since`` (UTC ns), oldest first."""
-        if not self._path.is_file():
-            return {}
-        connection = sqlite.reading(self._path)
-        try:
-            rows = connection.execute(
-                "SELECT start, body FROM hour WHERE start > ? ORDER BY start", (since - HOUR,)
-            )
-            return {start: _unpacked(body) for start, body in rows}
-        finally:
-            connection.close()
-
-
-def _packed(counts: Counts) -> bytes:
-    return isal_zlib.compress(msgspec.json.encode([(*item, n) for item, n in sorted(counts.items())]), 1)
-
-
-def _unpacked(body: bytes) -> Counts:
-    rows = msgspec.json.decode(isal_zlib.decompress(body), type=list[tuple[str, str, str, int]])
-    return Counter({Item(subject, column, reason): n for subject, column, reason, n in rows})
 
 
 class Ledger:
@@ -216,11 +132,23 @@ class Ledger:
 
     def _count(self, entries: Iterable[Entry]) -> None:
         for entry in entries:
+            whole: Counter[tuple[SignalSet, int]] = Counter()  # nearly all readings are good throughout
             for batch in entry.batches:
-                counts = self._new.setdefault(batch.arrival // HOUR * HOUR, Counter())
-                for item, n in reading(batch):
-                    counts[item] += n
+                codes = batch.quality.tobytes()
+                if codes.count(0) == len(codes):
+                    whole[batch.signals, batch.arrival // HOUR] += 1
+                else:
+                    self._add(batch.arrival // HOUR, reading(batch))
+            for (signals, hour), n in whole.items():
+                if is_reading(signals):
+                    device, size = signals.source, len(signals.names) - 1
+                    self._add(hour, [(Item(device, "good"), n), (Item(device, "samples"), n * size)])
             self._cursor = entry.id
+
+    def _add(self, hour: int, items: Iterable[tuple[Item, int]]) -> None:
+        counts = self._new.setdefault(hour * HOUR, Counter())
+        for item, n in items:
+            counts[item] += n
 
     def _totals_now(self) -> dict[Item, int]:
         totals = dict(self._others())
@@ -252,41 +180,3 @@ class Ledger:
             log.info("the ledger is saved again")
         self._in_trouble = False
         self._spool.advance(FOLLOWER, cursor)
-
-
-def statement(counts: Counts) -> dict[str, Any]:
-    """Counts as plain data: devices (``expected = good + bad + skipped``), what was odd on lines, the gateway."""
-    devices: dict[str, dict[str, Any]] = {}
-    lines: dict[str, dict[str, int]] = {}
-    gateway: dict[str, int] = {}
-    for (subject, column, reason), n in sorted(counts.items()):
-        if column == "line":
-            lines.setdefault(subject, {})[reason] = n
-        elif column == "gateway":
-            gateway[reason] = n
-        else:
-            device = devices.setdefault(
-                subject, {"expected": 0, "good": 0, "bad": {}, "skipped": {}, "samples": 0, "flawed": {}}
-            )
-            if reason:
-                device[column][reason] = n
-            else:
-                device[column] = n
-            if column in {"good", "bad", "skipped"}:
-                device["expected"] += n
-    return {"devices": devices, "lines": lines, "gateway": gateway}
-
-
-def statements(path: Path, since: int, device: str | None = None) -> list[dict[str, Any]]:
-    """A statement for each hour that ends behind ``since`` (UTC ns), oldest first, with its ``start``."""
-    hours = LedgerFile(path).hours(since)
-    if device is not None:
-        hours = {start: of_device(counts, device) for start, counts in hours.items()}
-    return [{"start": start, **statement(counts)} for start, counts in hours.items() if counts]
-
-
-def of_device(counts: Counts, device: str) -> Counts:
-    """The part that is about ``device``."""
-    return Counter(
-        {item: n for item, n in counts.items() if item.subject == device and item.column != "line"}
-    )

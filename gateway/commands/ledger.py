@@ -29,7 +29,7 @@ def ledger(
     from contextlib import suppress
 
     from gateway.control import ask
-    from gateway.ledger import HOUR, LedgerFile, statement, statements
+    from gateway.ledger_file import HOUR, LedgerFile, statement, statements
 
     site = read_site(folder)
     if device is not None and device not in site.devices:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 from starlette.concurrency import run_in_threadpool
 
-from gateway.ledger import HOUR, statements
+from gateway.ledger_file import HOUR, statements
 from gateway.web.daemon import DaemonAwayError
 from gateway.web.house import Hall
 

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from devices.mqtt_packets import PacketReader
-from gateway.ledger import statements
+from gateway.ledger_file import statements
 from tests.bench.stand import running
 from tests.conftest import Broker, find
 

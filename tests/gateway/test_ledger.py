@@ -14,7 +14,9 @@ import pytest
 from devices.batch import GOOD, Batch, Reason, bad, signal_set, uncertain
 from devices.source import DeviceStatus, SourceStatus, Tally
 from gateway.building import build_reader
-from gateway.ledger import FOLLOWER, GATEWAY, HOUR, Item, Ledger, LedgerFile, reading, statement, statements
+from gateway.ledger import FOLLOWER, Ledger, reading
+from gateway.ledger_file import HOUR, Item, LedgerFile, statement, statements
+from gateway.own import GATEWAY
 from gateway.spool import Spool, SpoolSettings
 from tests.gateway.running import Running
 

@@ -12,7 +12,7 @@ import pytest
 
 from gateway.config import load_site
 from gateway.failpoints import VARIABLE
-from gateway.ledger import statements
+from gateway.ledger_file import statements
 from gateway.reload import difference
 from tests.gateway.running import DEVICE, Running
 
