@@ -109,10 +109,10 @@ def _show(line: LineForecast, requests: bool) -> None:
 
 
 def _told(line: LineForecast, poll: PollForecast) -> str:
-    every = poll.period / (1 - poll.lost) if poll.lost < 1 else float("inf")
+    often = f"every {_seconds(poll.period / (1 - poll.lost))}" if poll.lost < 1 else "not at all"
     return (
-        f"{poll.device} will miss its period of {_seconds(poll.period)}: line {line.name} can read it every "
-        f"{_seconds(every)} ({poll.lost:.0%} of the readings are lost; one takes {_seconds(poll.seconds)})"
+        f"{poll.device} will miss its period of {_seconds(poll.period)}: line {line.name} can read it {often} "
+        f"({poll.lost:.0%} of the readings are lost; one takes {_seconds(poll.seconds)})"
     )
 
 
