@@ -195,7 +195,11 @@ def _site_rows(every: AlarmFigures) -> list[tuple[str, str, str]]:
         ("fleeting", str(every.fleeting), "none"),
         ("stale", str(every.stale), "below 5"),
         ("time to acknowledge (median)", ack, ""),
-        ("failures no alarm announced", f"{_share(every.missed)} of {every.failures}", "none"),
+        (
+            "failures no alarm announced",
+            f"{_share(every.missed)} of {every.failures}" if every.failures else "",
+            "none",
+        ),
     ]
 
 
@@ -251,6 +255,8 @@ def _backtest(site: Site, rule: Rule, last: str) -> dict[str, Any]:
 def _told(backtest: dict[str, Any] | Any) -> str:
     if not backtest:
         return "not played over the past"
+    if not backtest["samples"]:
+        return f"{backtest['past']} held no samples to play it over"
     days = (backtest["end"] - backtest["start"]) / 86_400_000
     return (
         f"over {days:.3g} days of {backtest['past']} ({backtest['samples']:,} samples) it would have raised "

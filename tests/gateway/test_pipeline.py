@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import subprocess
 import sys
@@ -169,6 +170,20 @@ def test_a_fault_opens_one_order_with_its_sentence_in_both_languages(site: Site)
     assert "above" not in body["sentence"]["zh"]
     assert "5.3 mm/s" in body["counterfactual"]["en"]
     assert body["condition"]["margin"] == pytest.approx(0.7)
+
+
+def test_every_automatic_order_has_evidence_whose_rule_version_is_kept(site: Site) -> None:
+    run(site, trace([2.0] * 20 + [5.2] * 10 + [np.nan] * 30))
+    desk = Desk.open(site.core, site=site.site.id)
+    with desk.read() as reading:
+        orders = reading.orders()
+        assert sorted(order.asset or "" for order in orders) == ["plc-1", "pump-1"]
+        for order in orders:
+            for evidence in reading.evidence(order.number):
+                rule = evidence.body["rule"]
+                assert rule["hash"] in {version.sha256 for version in reading.rule_versions(rule["id"])}
+                assert len(json.dumps(evidence.body)) <= 64 * 1024
+    desk.close()
 
 
 RISING = """
