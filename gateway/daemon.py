@@ -22,6 +22,7 @@ import uvloop
 from devices.kinds import open_sources
 from devices.line import Time
 from devices.memory import Memory
+from devices.prober import Prober
 from devices.source import Source
 from gateway import live, logs, recording, sqlite
 from gateway.anchoring import keep_anchoring
@@ -52,7 +53,6 @@ from gateway.lookback import Lookback
 from gateway.notifying import Notifier
 from gateway.own import GATEWAY, OwnSignals
 from gateway.pipeline import Pipeline
-from gateway.probing import Prober
 from gateway.register import introduce
 from gateway.reload import Reload
 from gateway.spool import Spool, SpoolFailed

@@ -120,7 +120,7 @@ def _run(site: Site, op: str, request: dict[str, Any], take: Callable[[dict[str,
     except (FileNotFoundError, ConnectionRefusedError):
         import asyncio
 
-        from gateway.probing import Prober
+        from devices.prober import Prober
 
         async def here() -> None:
             async for item in Prober(lambda: site, list).streams()[op](request):

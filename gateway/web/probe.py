@@ -9,7 +9,7 @@ from typing import Any
 from fastapi import APIRouter, HTTPException
 from starlette.responses import StreamingResponse
 
-from gateway.probing import ProbeForm, RegistersForm, UnitsForm
+from devices.prober import ProbeForm, RegistersForm, UnitsForm
 from gateway.web.house import Hall, House
 
 router = APIRouter(prefix="/api")

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
+from devices.prober import Prober
 from gateway.building import build_reader
 from gateway.points import NoPlaceError, save_point
-from gateway.probing import Prober
 from gateway.web.app import create_app
 from gateway.web.daemon import Daemon
 from tests.gateway.running import Running

@@ -10,12 +10,12 @@ import math
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
-from typing import Annotated, Any, Final, cast
+from typing import Annotated, Any, Final, Protocol, cast
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from devices.batch import DeviceError
-from devices.kinds import KINDS
+from devices.kinds import KINDS, DeviceSettings, LineSettings
 from devices.line import Line, Time
 from devices.memory import Memory
 from devices.modbus_map import ModbusDevice
@@ -23,7 +23,6 @@ from devices.modbus_wire import ModbusWire
 from devices.probe import Ask, Guess, guesses, read_around, scan_registers, scan_units
 from devices.register import Table
 from devices.source import Source
-from gateway.config import Site
 
 SHARE: Final = 0.2  # of a line's time that a probe or scan takes while devices on it are read
 READINGS: Final = 3  # for a probe, so that a value that jumps is seen
@@ -74,10 +73,19 @@ class ProbeError(ValueError):
     """This cannot be probed; the text says what would do."""
 
 
+class Wiring(Protocol):
+    """The lines and devices of a site, by name."""
+
+    @property
+    def lines(self) -> Mapping[str, LineSettings]: ...
+    @property
+    def devices(self) -> Mapping[str, DeviceSettings]: ...
+
+
 class Prober:
     """Probes the lines of a site; those of ``sources`` through their owners, others by opening them for the while."""
 
-    def __init__(self, site: Callable[[], Site], sources: Callable[[], Iterable[Source]]) -> None:
+    def __init__(self, site: Callable[[], Wiring], sources: Callable[[], Iterable[Source]]) -> None:
         self._site, self._sources = site, sources
         self._turn = asyncio.Lock()
 
