@@ -56,7 +56,16 @@ def create_app(
     door = Door(desk, site.web)
     app.state.house = House(site, desk, store, daemon, LiveFeed(daemon), Renderer(site), now, door)
     app.include_router(orders.router, dependencies=[may("order.read")])
-    for api in (api_orders, api_alarms, api_files, api_knowledge, api_figures, api_exchange, api_people, api_rules):
+    for api in (
+        api_orders,
+        api_alarms,
+        api_files,
+        api_knowledge,
+        api_figures,
+        api_exchange,
+        api_people,
+        api_rules,
+    ):
         app.include_router(api.router)
     for part in (plant, health, ledger):
         app.include_router(part.router, dependencies=[may("plant.read")], responses=refused(503))
