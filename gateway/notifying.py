@@ -31,11 +31,18 @@ class Notifier:
     def __init__(self, site: Site, desk: Desk, now: Callable[[], int], send: Tell = tell) -> None:
         self._site, self._desk, self._now, self._send = site, desk, now, send
         self._silent: dict[str, str] = {}  # channel → why it could not be told, said once
+        self._away = False
 
     async def run(self) -> None:
         """Until cancelled; a site without channels has nothing to do."""
         while self._site.channels:
-            await asyncio.to_thread(self.once)
+            try:
+                await asyncio.to_thread(self.once)
+                self._away = False
+            except Exception as error:  # noqa: BLE001 - a shared core may be away: the messages wait in it
+                if not self._away:
+                    log.error("the outbox cannot be read, its messages wait: %s", error)
+                self._away = True
             await asyncio.sleep(BEAT)
 
     def once(self) -> int:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import hmac
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -295,6 +296,36 @@ def test_a_dead_channel_holds_up_no_other(site: Site, desk: Desk) -> None:
     assert Notifier(site, desk, Clock(), send).once() == 3
     assert tried == ["a0", "b0", "b1", "b2"]
     assert states(desk)["erp", "waiting"] == 3
+
+
+async def _until(done: Callable[[], bool]) -> None:
+    async with asyncio.timeout(20):
+        while not done():
+            await asyncio.sleep(0.01)
+
+
+def test_a_core_that_is_away_does_not_end_the_daemon(
+    site: Site, desk: Desk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("gateway.notifying.BEAT", 0.01)
+    notifier, calls, once = Notifier(site, desk, Clock()), [0], Notifier.once
+
+    def away_at_first(self: Notifier) -> int:
+        calls[0] += 1
+        if calls[0] <= 3:
+            raise ConnectionError("the core is away")
+        return once(self)
+
+    monkeypatch.setattr(Notifier, "once", away_at_first)
+    an_order(desk)
+
+    async def run() -> None:
+        task = asyncio.create_task(notifier.run())
+        await _until(lambda: states(desk).get(("erp", "delivered")) == 1)
+        task.cancel()
+
+    asyncio.run(run())
+    assert sum("its messages wait" in line for line in caplog.messages) == 1
 
 
 def test_a_channel_that_is_gone_gives_its_messages_up(site: Site, desk: Desk) -> None:
