@@ -375,7 +375,7 @@ class _Reader:
 
     def refused(self, form: type[BaseModel], item: Any, file: str, key: str) -> None:
         """One of pydantic's findings in our words."""
-        path = ".".join([key, *map(str, item["loc"])])
+        path = ".".join(filter(None, [key, *map(str, item["loc"])]))
         kind, found, last = item["type"], _short(item["input"]), str(item["loc"][-1] if item["loc"] else "")
         match kind:
             case "extra_forbidden":
