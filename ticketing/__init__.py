@@ -24,7 +24,8 @@ May import no other room and reads no clock: time is an argument (UTC, integer m
         read.alarms(active=True); read.shelves(now); read.assets(); read.asset_history("pump-1"); read.plans()
         read.legal_moves(number, actor)                          # names in MOVES: the buttons
         read.search_articles("轴承"); read.kpis(start, end); read.deliveries(now)
-        read.load_state("judge"); read.verify(); read.export()
+        read.document(number); read.seal(number)                 # what was signed, and its hash
+        read.load_state("judge"); read.head(); read.verify(); read.export()
 
     # The people's side
     with desk.transaction() as tx:
@@ -35,6 +36,8 @@ May import no other room and reads no clock: time is an argument (UTC, integer m
         tx.save_article(actor, Article(…), at=now, reason="…")
         tx.feedback(actor, number, "KB-000001", at=now, helped=True)
         tx.save_plan(actor, Plan(…), at=now); tx.delivered(delivery, now)
+        tx.answered(actor, key, request); tx.keep_answer(actor, key, request, answer, at=now)  # Idempotency-Key
+        tx.set_pin(actor, "2580", salt=…, at=now)
 
 A move is refused by MoveRefusedError (``why``: illegal, stale, guard → 409; role → 403), MissingFieldError and
 FieldError (→ 422, ``fields``), ForbiddenError (→ 403), StaleError (→ 409), NotFoundError (→ 404). ``MOVES`` says which
@@ -47,7 +50,8 @@ in, waiting after wrong passwords), ``passwords``, ``sessions``, ``tokens``; ``d
 
 How it is made: ``tables`` and ``migrations`` hold the schema, ``reading`` and ``writing`` every query; ``moves`` is the
 one flow as a table and ``moving``/``effects`` carry it out; ``intake`` → ``auto_open`` → ``attaching`` turn alarms into
-orders; ``timers``/``tick`` let happen what falls due; ``events`` chains the history.
+orders; ``timers``/``tick`` let happen what falls due; ``routing`` says whom an order fits; ``events`` chains the
+history and ``anchors`` keeps its heads outside; ``exchange``/``sheets``/``papers`` bring old orders in and ours out.
 """
 
 from ticketing.codes import CAUSES, DETECTIONS, FAILURE_MODES, MECHANISMS, REMEDIES
