@@ -45,8 +45,8 @@ moves there are, who may make them and which fields they need; ``FIELDS`` what e
 … the codes' names; ``PERMISSIONS`` who may do what else, and ``matrix()`` prints both. A gateway that shares a database
 with others says everything through ``relay.forwarding`` and ``relay.relay``.
 
-People have rooms of their own, as functions over such a transaction: ``people`` (who, which roles), ``accounts`` (signing
-in, waiting after wrong passwords), ``passwords``, ``sessions``, ``tokens``; ``door`` is the book of it all.
+People have rooms of their own, as functions over such a transaction: ``people`` (who, which roles), ``accounts``
+(signing in, waiting after wrong passwords), ``passwords``, ``sessions``, ``tokens``; ``door`` is the book of it all.
 
 How it is made: ``tables`` and ``migrations`` hold the schema, ``reading`` and ``writing`` every query; ``moves`` is the
 one flow as a table and ``moving``/``effects`` carry it out; ``intake`` → ``auto_open`` → ``attaching`` turn alarms into
