@@ -21,6 +21,7 @@ from gateway.building import bound_rules, build_rules, maintained, sensor_slots
 from gateway.config import ConfigError, Site, load_site
 from gateway.evidence import Witness
 from gateway.lookback import Lookback
+from gateway.register import introduce
 from gateway.sensors import Slot
 from gateway.tree import standing_above
 from rules import Bound, Rule
@@ -40,7 +41,14 @@ _TABLES: Final = {  # of the site, and what its tables are called in the files
     "people": "person",
     "shifts": "shift",
 }
-_BUILT_ON: Final = {"site": ("id", "state", "core"), "spool": None, "store": None}
+_BUILT_ON: Final = {  # what the process was built on; of ``site`` these keys
+    "site": ("id", "state", "core"),
+    "spool": None,
+    "judge": None,
+    "store": None,
+    "orders": None,
+    "channels": None,
+}
 _LONGEST: Final = 60  # characters of a value that is shown
 
 
@@ -205,6 +213,7 @@ class Reload:
     def _tell_core(self, site: Site) -> None:
         with self._daemon.desk.transaction() as tx:
             tx.sync_assets(maintained(site))
+        introduce(self._daemon.desk, site, self._daemon.clock.now() // 1_000_000)
 
     def _count_what_goes(self, old: Site, found: Difference) -> None:
         """The lines that have ended are no more; what they counted is in the ledger."""

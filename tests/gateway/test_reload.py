@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from gateway.config import load_site
+from gateway import reload
+from gateway.config import Site, load_site
 from gateway.failpoints import VARIABLE
 from gateway.ledger_file import statements
 from gateway.reload import difference
@@ -120,6 +122,11 @@ def test_a_failed_reload_leaves_all_as_it_was(running: Running, monkeypatch: pyt
     assert running.orders() == []
     assert running.command("reload", str(running.folder)).returncode == 0
     running.until(lambda: device(running, "plc-9")["tally"]["read"] > 3)
+
+
+def test_every_table_of_a_site_is_looked_at() -> None:
+    known = {*reload._TABLES, *reload._BUILT_ON, "web"}
+    assert {field.name for field in fields(Site)} - {"folder"} == known
 
 
 def test_what_differs_is_said_key_by_key(running: Running) -> None:
