@@ -120,6 +120,8 @@ def backtest(
         bounds = stretch.bind_all(site, stretch.as_live(site.rules, rule or []), played.past)
         with terminal.progress() as progress:
             found = trial.play(site, bounds, played, progress)
+        if not found.samples:
+            fail(f"{played.past.name} has no samples of these rules' signals between --from and --to", 1)
         if report is not None:
             page = pages.write(report, site, found, language or site.site.language)
             typer.echo(f"report: {page}", err=True)

@@ -2,5 +2,7 @@
 
 It reads a site and its history and writes reports and proposals; it never touches the site's database or its rules.
 ``facts`` is what lint knows of a site, ``casework`` runs rule tests with work orders, ``recorded`` reads the past,
-``trial`` plays rules over it up to the orders, ``tuning`` finds limits, ``report`` and ``drawing`` show what came out.
+``stretch`` chooses what is played, ``trial`` plays it up to the orders of a ``desk`` of its own; ``labels`` and
+``tuning`` find limits, ``difference`` compares, ``packs`` tries what is shipped; ``report``, ``page``, ``drawing`` and
+``terminal`` show it.
 """

@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -31,13 +32,14 @@ Table = tuple[NDArray[np.int64], NDArray[np.float64]]
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """Which number of which rule, on which asset; alarms from ``severity`` on count."""
+    """Which number of which rule, on which asset; alarms from ``severity`` on count. ``own``: the asset has its own."""
 
     rule: Rule
     asset: str
     number: str
     severity: int
     present: float
+    own: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +52,12 @@ class Answer:
     present: Outcome
     lessons: tuple[str, ...]
 
-    def toml(self, asset: str | None = None) -> str:
-        """The proposal; empty where nothing was found."""
+    def toml(self) -> str:
+        """The proposal, for rules.toml or, where the asset has its own number, assets.toml; empty if there is none."""
         asked = self.question
         if self.chosen is None:
             return ""
+        asset = asked.asset if asked.own else None
         return as_toml(asked.rule, asked.number, self.points[self.chosen].value, asked.severity, asset)
 
 
@@ -70,10 +73,11 @@ def ask(site: Site, rule: Rule, asset: str, number: str | None) -> Question:
     level = max(of, key=lambda when: when.severity, default=worst)
     if number == ON_DELAY:
         return Question(rule, asset, number, level.severity, level.on_delay.total_seconds())
-    own = overrides(site, asset, rule.id).get(number, rule.settings.params[number])
-    if isinstance(own, str):
+    own = overrides(site, asset, rule.id)
+    present = own.get(number, rule.settings.params[number])
+    if isinstance(present, str):
         raise PastError(f"{asset} gives no {number} for rule {rule.id}: name an asset that does, by --asset")
-    return Question(rule, asset, number, level.severity, own)
+    return Question(rule, asset, number, level.severity, present, number in own)
 
 
 def _alone(name: str, expr: str) -> bool:
@@ -107,15 +111,19 @@ def mind(site: Site, answer: Answer) -> list[str]:
     asked = answer.question
     if answer.chosen is None:
         return []
-    known, own = quantities(site, asked.asset), overrides(site, asked.asset, asked.rule.id)
+    known = quantities(site, asked.asset)
     before, after = (
-        list(lint.of_binding(bind(rule, asked.asset, spans(site, asked.asset), own), known))
-        for rule in (
-            asked.rule,
-            variant(asked.rule, asked.number, answer.points[answer.chosen].value, asked.severity),
-        )
+        list(lint.of_binding(_bound(site, asked, value), known))
+        for value in (asked.present, answer.points[answer.chosen].value)
     )
     return [text for text in after if text not in before]
+
+
+def _bound(site: Site, asked: Question, value: float) -> Bound:
+    """The rule with that number on the asset."""
+    own = {k: v for k, v in overrides(site, asked.asset, asked.rule.id).items() if k != asked.number}
+    rule = variant(asked.rule, asked.number, value, asked.severity)
+    return bind(rule, asked.asset, spans(site, asked.asset), own)
 
 
 class _Lesson:
@@ -123,29 +131,18 @@ class _Lesson:
 
     def __init__(self, site: Site, asked: Question, lesson: Lesson) -> None:
         self._asked, self._lesson = asked, lesson
-        self._spans = spans(site, asked.asset)
-        self._own = {
-            name: number
-            for name, number in overrides(site, asked.asset, asked.rule.id).items()
-            if name != asked.number
-        }
-        present = self.bound(asked.present)
+        self._bound = partial(_bound, site, asked)
+        present = self._bound(asked.present)
         self._tracks = [lesson.past.track(signal, lesson.start, lesson.end) for signal in present.inputs]
         for signal, track in zip(present.inputs, self._tracks, strict=True):
             if not len(track):
                 raise PastError(f"{lesson.name} has no samples of {signal}")
         self._tables: dict[tuple[object, ...], Table] = {}
 
-    def bound(self, value: float) -> Bound:
-        asked = self._asked
-        return bind(
-            variant(asked.rule, asked.number, value, asked.severity), asked.asset, self._spans, self._own
-        )
-
     def outcome(self, value: float) -> Outcome:
         lesson = self._lesson
         return judge(
-            self._said(self.bound(value)), lesson.faults, lesson.start, lesson.end, self._asked.severity
+            self._said(self._bound(value)), lesson.faults, lesson.start, lesson.end, self._asked.severity
         )
 
     def _said(self, bound: Bound) -> list[Transition]:
@@ -159,7 +156,7 @@ class _Lesson:
 
     def looked_at(self) -> tuple[str, NDArray[np.float64], NDArray[np.float64]] | None:
         """Of the comparison that the number limits: its operator, and the values in health and while a fault grew."""
-        bound = self.bound(self._asked.present)
+        bound = self._bound(self._asked.present)
         test = next((test for test in bound.program.tests if _limited(test, self._asked.number)), None)
         if test is None or by_the_clock(bound):
             return None
@@ -246,7 +243,7 @@ def write(folder: Path, answer: Answer, language: Language) -> Path:
     plots = [(_("Median delay in hours over false alarms a day, for each value; the proposal is red"), curve)]
     sections = [
         Section(_("Trade-off"), grid(answer, language), plots if shown else ()),
-        Section(_("Proposal"), text=answer.toml() + "\n" + answer.toml(asked.asset)),
+        Section(_("Proposal"), text=answer.toml()),
     ]
     page = Page(
         _("Tuning %(number)s of rule %(rule)s", number=asked.number, rule=asked.rule.id),

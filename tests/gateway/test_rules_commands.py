@@ -158,6 +158,7 @@ def test_a_backtest_may_look_at_one_rule_and_one_part(wear: Path) -> None:
         (["--from", "yesterday"], "a time is"),
         (["--from", "1h", "--to", "2h"], "ends before it begins"),
         (["--csv", "nowhere.csv"], "nowhere.csv cannot be read"),
+        (["--from", "2020-01-01", "--to", "2020-01-02"], "has no samples"),
     ],
 )
 def test_what_cannot_be_played_is_one_line(words: list[str], wanted: str) -> None:
@@ -187,6 +188,20 @@ def test_tuning_finds_a_limit_between_health_and_fault(tmp_path: Path) -> None:
     assert re.search(r"^ *4\.5 +0 +.* (min|h) +1 +0  now$", found.stdout, re.MULTILINE)
     assert tomllib.loads((tmp_path / "report" / "proposal.toml").read_text()) == proposal
     assert (tmp_path / "report" / "index.html").read_text().count("<circle") > 10
+
+
+def test_an_asset_with_its_own_number_gets_its_own_proposal(site: Path, wear: Path) -> None:
+    change(
+        site / "assets.toml",
+        'criticality = "A"',
+        'criticality = "A"\nparams = { vibration = { high = 9.0 } }',
+    )
+    words = ["--param", "high", "--csv", wear, "--value", 3, "--value", 4]
+    found = watchkeeper("tune", site, "vibration", *words)
+    assert found.exit_code == 0, found.output
+    assert "[asset.pump-1.params.vibration]\nhigh = 3\n" in found.stdout
+    assert "mind: severity 2 is never seen" in found.stdout
+    assert re.search(r"^ *9 .*now$", found.stdout, re.MULTILINE)
 
 
 def test_tuning_on_a_labelled_file_and_values_of_ones_own(wear: Path, tmp_path: Path) -> None:
