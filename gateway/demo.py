@@ -31,6 +31,7 @@ RAMP = 20  # s from onset until the vibration crosses its limit, about
 PAST = 21_600  # s of healthy running that the models know when the demo begins,
 STEP = 10  # s between its samples
 SETTLE = 12  # s that nothing more may open after the first order
+PATIENCE = 120.0  # s, for a part to start: a small box under load takes its time
 USUAL_PORTS = {"plc": 5020, "broker": 1883, "web": 8080}
 
 
@@ -79,16 +80,16 @@ class Demo:
         )
         self.say("simulated plant: six hours of healthy running to learn from …")
         self._learn_the_past(site)
-        broker.until(lambda: answers(self.ports["broker"]), 15)
+        broker.until(lambda: answers(self.ports["broker"]), PATIENCE)
         self.say("simulated plant on Modbus TCP, Modbus RTU, MQTT and a serial instrument …")
         self._plant()
         self.say("gateway …")
         self._daemon = self._child("gateway", ["-m", "gateway.cli", "run", str(self.folder)])
-        self._daemon.until((site.state / "control.sock").exists, 30)
+        self._daemon.until((site.state / "control.sock").exists, PATIENCE)
         if self.pages:
             self.say("pages …")
             web = self._child("pages", ["-m", "gateway.cli", "web", str(self.folder)])
-            web.until(lambda: answers(self.ports["web"]), 30)
+            web.until(lambda: answers(self.ports["web"]), PATIENCE)
         self._desk = Desk.open(site.core, site=site.site.id)
         self._stack.callback(self._desk.close)
         self._inject_later(site)
