@@ -237,7 +237,7 @@ def _simulated(asset: str, folder: Path) -> dict[str, list[float]]:
     words = ["-m", "simulators", "csv", "healthy", "--asset", asset, "--out", str(out)]
     words += ["--hours", str(PAST / 3600), "--period", f"{STEP}s"]
     with child(f"simulator of {asset}", words, folder / "past.log") as process:
-        process.finish(60)
+        process.finish(PATIENCE)
     with out.open(newline="") as file:
         rows = list(csv.DictReader(file))
     return {
