@@ -84,6 +84,7 @@ def _judge(trial: Trial, progress: Progress) -> list[Transition]:
     happened: list[Transition] = []
     pulses: list[NDArray[np.int64]] = []
     clocked: list[tuple[Bound, list[Track]]] = []
+    ask_the_clock = any(map(by_the_clock, bounds))
     done = 0
     for asset, group in groupby(bounds, key=lambda bound: bound.asset):
         tracks: dict[str, Track] = {}
@@ -99,15 +100,22 @@ def _judge(trial: Trial, progress: Progress) -> list[Transition]:
                 else:
                     happened += judged(bound, series)
             done += 1
-        pulses += [np.unique(track.times // _PULSE) for track in tracks.values()]
+        if ask_the_clock:
+            pulses += [pulse(track.times) for track in tracks.values()]
         trial.samples += sum(len(track) for track in tracks.values())
         trial.condensed += sum(track.condensed for track in tracks.values())
     if clocked:
-        pulse = np.unique(np.concatenate(pulses)) * _PULSE
+        heard = np.unique(np.concatenate(pulses))
         for n, (bound, series) in enumerate(clocked):
             progress(f"judging {bound.asset} by the clock", n / len(clocked))
-            happened += ticked(bound, [(track.times, track.values) for track in series], pulse)
+            happened += ticked(bound, [(track.times, track.values) for track in series], heard)
     return sorted(happened, key=lambda transition: transition.time)
+
+
+def pulse(times: NDArray[np.int64]) -> NDArray[np.int64]:
+    """One tick for every few seconds in which there was a sample."""
+    slots = times // _PULSE
+    return slots[np.flatnonzero(np.diff(slots, prepend=-1))] * _PULSE
 
 
 def judged(bound: Bound, series: Sequence[Track]) -> list[Transition]:

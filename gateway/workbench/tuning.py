@@ -19,14 +19,13 @@ from gateway.workbench.facts import quantities
 from gateway.workbench.labels import Lesson
 from gateway.workbench.page import Grid, Page, Section
 from gateway.workbench.recorded import PastError
-from gateway.workbench.trial import Progress, silent
+from gateway.workbench.trial import Progress, pulse, silent
 from rules import Bound, Rule, Transition, bind, lint
 from rules.condition import Test
 from rules.replay import by_the_clock, replay, rows, ticked
 from rules.tradeoff import ON_DELAY, Outcome, Point, as_toml, judge, knee, spread_values, variant
 
 _HOUR = 3600e9
-_PULSE = 5_000_000_000
 Table = tuple[NDArray[np.int64], NDArray[np.float64]]
 
 
@@ -148,8 +147,7 @@ class _Lesson:
     def _said(self, bound: Bound) -> list[Transition]:
         series = [(track.times, track.values) for track in self._tracks]
         if by_the_clock(bound):
-            pulse = np.unique(np.concatenate([times // _PULSE for times, _ in series])) * _PULSE
-            return ticked(bound, series, pulse)
+            return ticked(bound, series, np.unique(np.concatenate([pulse(times) for times, _ in series])))
         if bound.windows not in self._tables:
             self._tables[bound.windows] = rows(bound, series)
         return replay(bound, *self._tables[bound.windows])[1]
