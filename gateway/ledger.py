@@ -85,8 +85,8 @@ class Ledger:
 
     async def run(self) -> None:
         """Count until cancelled; what is in the log by then is counted and saved."""
+        self._totals = self._totals_now()  # before anything is read
         self._cursor = min(await asyncio.to_thread(self._file.open), self._spool.newest_id())
-        self._totals = self._totals_now()
         due = time.monotonic() + SAVE_EVERY
         try:
             while True:

@@ -11,11 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from devices.batch import BAD, Reason, describe
+from devices.batch import BAD, Batch, Reason, describe
 from devices.kinds import clashes
+from devices.line import Time
 from devices.mqtt import MqttLine
 from devices.mqtt_packets import Message
 from devices.mqtt_payload import PayloadError
+from devices.mqtt_reception import Reception
 from devices.mqtt_topics import MAX_SHAPES, MqttDevice, Reading, Route, Topics
 
 NOW = 1_700_000_000_000_000_000
@@ -221,3 +223,20 @@ def test_a_few_values_are_conditioned_as_many_are(raw: list[float], more: dict[s
     else:
         assert quick.tolist() == values.tolist()
         assert not quality.any()
+
+
+def test_while_the_broker_is_away_nobody_knows_whether_its_publishers_live() -> None:
+    now = 0.0
+    device = MqttDevice.model_validate({"line": "b", "topic": "t", "points": {"f/a": {}}, "silence": 10})
+    reception = Reception({"fan": device}, Time(now=lambda: now, wall=lambda: NOW), None)
+    said: list[str] = []
+
+    def emit(batch: Batch, done: object = None) -> bool:
+        said.append(describe(int(batch.quality[-1])))
+        return True
+
+    for listening in (False, True):
+        reception.listening = listening
+        now += 11
+        reception._say_silent(reception.listeners[0], emit)
+    assert said == ["bad:comm_lost", "good"], "the line is reported, then the publisher"

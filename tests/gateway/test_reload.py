@@ -105,7 +105,7 @@ def test_mistakes_and_what_needs_a_restart_change_nothing(running: Running) -> N
     running.edit("site.toml", 'interval = "30ms"', 'interval = "20ms"')
     running._gateway.send_signal(signal.SIGHUP)  # type: ignore[union-attr]
     running.until(lambda: device(running, "plc-1")["period"] == 0.2)
-    assert "reload: ~ device.plc-1.period" in running.log()
+    assert "reload: ~ device.plc-1.period: 0.1 s → 0.2 s" in running.log()
 
 
 def test_a_failed_reload_leaves_all_as_it_was(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
