@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import and_, or_, select
+from sqlalchemy import and_, case, or_, select
 
 from ticketing.moves import MOVES
 from ticketing.reading import Reading
@@ -79,27 +79,28 @@ def stories(read: Reading, start: int, end: int, *, imported: bool = False) -> l
 def _tell(read: Reading, found: Mapping[str, Story]) -> None:
     """Read the events in their order and let each story remember what it needs."""
     first = min((story.order.opened_at for story in found.values()), default=0)
+    hold = case((wo_event.c.type == "hold", wo_event.c.payload))  # the rest follows from the kind of move
     rows = read.connection.execute(
-        select(wo_event.c.number, wo_event.c.at, wo_event.c.type, wo_event.c.actor_kind, wo_event.c.payload)
+        select(wo_event.c.number, wo_event.c.at, wo_event.c.type, wo_event.c.actor_kind, hold.label("hold"))
         .where(read.here(wo_event), wo_event.c.at >= first, wo_event.c.type.in_(TOLD))
         .order_by(wo_event.c.seq)
     )
     for row in rows:
         if (story := found.get(row.number)) is not None:
-            _remember(story, row.at, row.type, row.actor_kind, json.loads(row.payload))
+            _remember(story, row.at, row.type, row.actor_kind, row.hold)
 
 
-def _remember(story: Story, at: int, kind: str, actor_kind: str, payload: Mapping[str, Any]) -> None:
+def _remember(story: Story, at: int, kind: str, actor_kind: str, hold: str | None) -> None:
     if story.states:
         at = max(at, story.states[-1][0])  # timers act at their due time, which may lie before the last move
-    if (state := payload.get("set", {}).get("state")) is not None:
-        story.states.append((at, State(state)))
+    if (state := State.NEW if kind == "open" else MOVES[kind].to) is not None:
+        story.states.append((at, state))
     if actor_kind == "person" and kind in HUMAN_ACTS and story.first_act is None:
         story.first_act = at
     if kind in ("accept", "start") and story.accepted is None:
         story.accepted = at
-    if kind == "hold":
-        story.holds.append((at, payload["fields"]["hold_reason"]))
+    if hold is not None:
+        story.holds.append((at, json.loads(hold)["fields"]["hold_reason"]))
     elif kind == "resolve":
         story.resolved.append(at)
     elif kind in ("reject", "recur"):
