@@ -16,7 +16,7 @@ from devices.batch import Reason
 from devices.kinds import KINDS
 from gateway import i18n
 from gateway.config import Site
-from rules.windows import FUNCTIONS
+from rules.functions import FUNCTIONS
 from ticketing import FIELDS, MOVES, Desk, State
 
 GATEWAY = Path(i18n.__file__).parent
@@ -60,7 +60,7 @@ def codes() -> Iterator[tuple[str, str]]:
         "device": ["healthy", "suspect", "parked", "cut_off"],
         "type": ["condition", "inspection", "corrective", "preventive", "reinspection", "flood"],
         "store": ["history", "influxdb"],
-        "model state": ["commissioning", "live", "stopped"],
+        "model state": ["commissioning", "live", "stopped", "blind"],
     }
     for kind, values in plain.items():
         yield from ((kind, value) for value in values)
