@@ -26,7 +26,7 @@ from rules.expression import (
     Windowed,
     names,
 )
-from rules.windows import FUNCTIONS
+from rules.functions import FUNCTIONS
 
 LONGEST = 1024  # characters
 MOST_NODES = 200

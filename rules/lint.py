@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 from rules.condition import Band, Gate, Test, Tree
 from rules.expression import All, Arithmetic, Comparison, Condition, Name, Operation, Some, Windowed, windowed
+from rules.functions import FUNCTIONS
 from rules.grammar import parse
 from rules.rule import Bound, Level, Rule
-from rules.windows import FUNCTIONS
 
 _UNKNOWN = (-math.inf, math.inf)
 _MOST_CASES = 64

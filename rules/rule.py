@@ -25,9 +25,10 @@ from rules.expression import (
     names,
     windowed,
 )
+from rules.functions import FUNCTIONS
 from rules.grammar import parse
 from rules.settings import RuleSettings, share
-from rules.windows import FUNCTIONS, Window
+from rules.windows import Window
 
 Spans = Mapping[str, tuple[float, float] | None]
 

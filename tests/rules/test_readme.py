@@ -11,9 +11,9 @@ from pydantic import BaseModel
 
 import rules
 from rules import FAILURE_MODES, Phase, RuleSettings, cases
+from rules.functions import FUNCTIONS
 from rules.grammar import RESERVED
 from rules.settings import Clear, Quality, When, WorkOrder
-from rules.windows import FUNCTIONS
 
 ROOM = Path(rules.__file__).parent
 README = (ROOM / "README.md").read_text(encoding="utf-8")

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rules.condition import Band
-from rules.windows import FUNCTIONS, PARTS, SILENCE, Ages, Ring, Window, history
+from rules.functions import FUNCTIONS
+from rules.windows import PARTS, SILENCE, Ages, Ring, Window, history
 
 SECOND = 1_000_000_000
 LENGTH = 60 * SECOND  # a sixtieth is a second
