@@ -22,7 +22,8 @@ GOLDEN = """
     1h    move 1 hold tech hold_reason=parts                           | on_hold
     3h    move 1 resume tech                                           | in_progress
     4h    clear a                                                      |
-    4h    move 1 resolve tech symptom=VIB mechanism=wear remedy=replace stop_kind=full downtime_end=1767240000000 | resolved
+    4h    move 1 downtime tech downtime_start=1767225600000 downtime_end=1767240000000 | in_progress
+    4h    move 1 resolve tech symptom=VIB mechanism=wear remedy=replace stop_kind=full | resolved
     5h    move 1 sign_off lead stars=5 override_reason=x               | closed
     6h    raise b fan-1 VIB 3 min_active=0s                            | opened 2
     8h    move 2 comment lead comment=seen                             | new
