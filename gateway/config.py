@@ -35,7 +35,15 @@ from models.settings import MODEL_KINDS, BearingSettings, ModelSettings
 from rules import Rule, RuleError, RuleSettings, bind
 from rules.duration import parse_duration
 
-FILES = ("site.toml", "assets.toml", "devices.toml", "rules.toml", "models.toml", "people.toml", "orders.toml")
+FILES = (
+    "site.toml",
+    "assets.toml",
+    "devices.toml",
+    "rules.toml",
+    "models.toml",
+    "people.toml",
+    "orders.toml",
+)
 UNITS = frozenset(
     [
         "1",
