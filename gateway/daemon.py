@@ -138,7 +138,7 @@ class Daemon:
         self.ledger = Ledger(
             site.state / "ledger.db", spool, self.clock.now, lambda: self.sources, self._counters
         )
-        self.own = OwnSignals(self.health, lambda: self.site.watched_lines, site.state, self.clock.now)
+        self.own = OwnSignals(self._state, lambda: self.site.watched_lines, site.state, self.clock.now)
         self.prober = Prober(lambda: self.site, lambda: self.sources)
         opener = partial(
             open_sources,
@@ -217,24 +217,28 @@ class Daemon:
 
     def health(self) -> dict[str, Any]:
         """The health report (see ``gateway.health``)."""
-        progress, now = self.pipeline.progress, self.clock.now()
-        return report(
-            site=self.site.site.id,
-            now=now,
-            started=self.started,
-            sources=[source.status() for source in self.sources],
-            spool=self.spool.status(),
-            judge={
+        return report(**self._state())
+
+    def _state(self) -> dict[str, Any]:
+        """What the report is made of."""
+        progress = self.pipeline.progress
+        return {
+            "site": self.site.site.id,
+            "now": self.clock.now(),
+            "started": self.started,
+            "sources": [source.status() for source in self.sources],
+            "spool": self.spool.status(),
+            "judge": {
                 "cursor": progress.cursor,
                 "lag": self._judge_lag(),
                 "samples": progress.samples,
                 "transitions": progress.transitions,
             },
-            store=self.forwarder.status(),
-            models=self.sensors.status(),
-            intake=self.intake.counts,
-            clock_behind=self.clock.behind,
-        )
+            "store": self.forwarder.status(),
+            "models": self.sensors.status(),
+            "intake": self.intake.counts,
+            "clock_behind": self.clock.behind,
+        }
 
     def _counters(self) -> dict[Item, int]:
         """What the hall counts for the ledger."""

@@ -13,7 +13,7 @@ import shutil
 import time
 import tomllib
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -21,14 +21,13 @@ from typing import Any, Final
 import numpy as np
 
 from devices.batch import GOOD, Batch, Emit, Reason, bad, signal_set
+from devices.source import SourceStatus
 
 GATEWAY: Final = "gateway"
 EVERY: Final = 5.0  # s
 _WINDOW: Final = 600.0  # s that "in 10 min" means
 _MB: Final = 1_000_000
 _UNSYNCHRONISED: Final = 5  # TIME_ERROR of adjtimex(2)
-
-Health = Mapping[str, Any]
 
 
 @cache
@@ -40,17 +39,17 @@ def tables() -> dict[str, Any]:
 class OwnSignals:
     """Emits the gateway's signals, and ``<line>/online`` of each of ``lines``, every five seconds.
 
-    ``health()`` is the health report; ``state`` lies on the disk that matters.
+    ``gateway()`` is what the health report is made of; ``state`` lies on the disk that matters.
     """
 
     def __init__(
         self,
-        health: Callable[[], Health],
+        gateway: Callable[[], Mapping[str, Any]],
         lines: Callable[[], list[str]],
         state: Path,
         clock: Callable[[], int],
     ) -> None:
-        self._health, self._lines, self._state, self._clock = health, lines, state, clock
+        self._gateway, self._lines, self._state, self._clock = gateway, lines, state, clock
         self._away_since: float | None = None
         self._past: deque[tuple[float, dict[str, int]]] = deque()
 
@@ -62,8 +61,8 @@ class OwnSignals:
 
     def batch(self) -> Batch:
         """How it goes now; what cannot be told is without value."""
-        body, now = self._health(), time.monotonic()
-        up = {source["name"]: float(source["up"]) for source in body["sources"]}
+        body, now = self._gateway(), time.monotonic()
+        up = {source.name: float(source.up) for source in body["sources"]}
         found = {f"{GATEWAY}/{name}": value for name, value in self._own(body, now).items()}
         found |= {f"{line}/online": up.get(line, math.nan) for line in self._lines()}
         values = np.array(list(found.values()))
@@ -71,7 +70,7 @@ class OwnSignals:
         at = self._clock()
         return Batch(signal_set(GATEWAY, tuple(found)), at, at, values, quality)
 
-    def _own(self, body: Health, now: float) -> dict[str, float]:
+    def _own(self, body: Mapping[str, Any], now: float) -> dict[str, float]:
         spool, store = body["spool"], body["store"]
         if not store["detail"]:
             self._away_since = None
@@ -100,15 +99,16 @@ class OwnSignals:
         return {name: max(0, n - before[name]) for name, n in running.items()}
 
 
-def _running(body: Health) -> dict[str, int]:
+def _running(body: Mapping[str, Any]) -> dict[str, int]:
     """Running totals of what is judged by how much came lately."""
-    tallies = [device["tally"] for source in body["sources"] for device in source["devices"]]
-    letters = sum(source["counts"].get("dead_letters", 0) for source in body["sources"])
+    sources: Sequence[SourceStatus] = body["sources"]
+    tallies = [device.tally for source in sources for device in source.devices]
+    letters = sum(source.counts.get("dead_letters", 0) for source in sources)
     return {
         "shed": body["spool"]["shed"],
         "dead": letters + body["store"]["refused"],
-        "expected": sum(tally["expected"] for tally in tallies),
-        "missed": sum(tally["skipped"].get("late", 0) for tally in tallies),
+        "expected": sum(tally.expected for tally in tallies),
+        "missed": sum(tally.skipped.get("late", 0) for tally in tallies),
     }
 
 

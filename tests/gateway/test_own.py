@@ -11,17 +11,16 @@ from typing import Any
 import pytest
 
 from devices.batch import describe
+from devices.source import DeviceStatus, SourceStatus, Tally
 from gateway import own
 from gateway.config import ConfigError, load_site
 from gateway.own import OwnSignals
 from tests.gateway.running import Running
 
-TALLY = {"expected": 0, "skipped": {}}
 
-
-def health(**changes: Any) -> dict[str, Any]:
-    device = {"tally": changes.pop("tally", TALLY)}
-    source = {"name": "bus", "up": True, "counts": {}, "devices": [device]} | changes.pop("source", {})
+def state(tally: Tally | None = None, up: bool = True, dead: int = 0, **changes: Any) -> dict[str, Any]:
+    device = DeviceStatus("plc", "healthy", 0, "", 1.0, tally or Tally())
+    source = SourceStatus("bus", "modbus-rtu", up, "", {"dead_letters": dead}, (device,))
     usual = {
         "spool": {"bytes": 10, "max_bytes": 100, "shed": 0},
         "store": {"detail": "", "refused": 0},
@@ -40,7 +39,7 @@ def said(signals: OwnSignals) -> dict[str, float]:
 def test_its_signals_say_what_the_health_report_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now = 1000.0
     monkeypatch.setattr(own.time, "monotonic", lambda: now)
-    body = health()
+    body = state()
     signals = OwnSignals(lambda: body, lambda: ["bus", "new"], tmp_path, lambda: 5)
     first = said(signals)
     assert first["gateway/spool_used"] == 10
@@ -48,11 +47,12 @@ def test_its_signals_say_what_the_health_report_says(tmp_path: Path, monkeypatch
     assert first["gateway/disk_free"] > 0
     assert first["bus/online"] == 1
     assert math.isnan(first["new/online"])
-    body = health(
+    body = state(
+        Tally(expected=200, skipped={"late": 30}),
+        up=False,
+        dead=3,
         store={"detail": "connection refused", "refused": 4},
-        source={"up": False, "counts": {"dead_letters": 3}},
         spool={"bytes": 90, "max_bytes": 100, "shed": 7},
-        tally={"expected": 200, "skipped": {"late": 30}},
     )
     said(signals)
     now += 60
@@ -67,7 +67,7 @@ def test_its_signals_say_what_the_health_report_says(tmp_path: Path, monkeypatch
 
 
 def test_what_cannot_be_told_is_bad(tmp_path: Path) -> None:
-    batch = OwnSignals(health, lambda: ["new"], tmp_path, lambda: 5).batch()
+    batch = OwnSignals(state, lambda: ["new"], tmp_path, lambda: 5).batch()
     assert describe(int(batch.quality[-1])) == "bad:stale"
 
 
