@@ -280,18 +280,17 @@ async def test_a_node_is_asked_for_its_birth_read_and_mourned(broker: Any, inbox
     def last(name: str, value: float | None, quality: str) -> Any:
         return lambda batches: batches and shown(batches[-1]).get(name) == (value, quality)
 
-    async with edge_node(port) as node:
-        # It was born before anybody listened, so the gateway has to ask.
-        async with running(source, inbox):
-            await inbox.until(last("pump-1/speed", 1478.0, "good"))
-            births = node.births
-            assert births
-            await node.say("DDATA", metric(value=1500.5, alias=11), device="drive")
-            await inbox.until(last("pump-1/speed", 1500.5, "good"))
-            assert source.status().devices[0].state == "healthy"
-            node.client._client._sock_close()  # it dies without a word, and the broker tells
-            await inbox.until(last("edge/online", 0.0, "good"))
-            assert shown(inbox.batches[-1])["pump-1/speed"] == (None, "bad:comm_lost")
-            device = source.status().devices[0]
-            assert (device.state, device.detail) == ("parked", "its death was told")
-            assert node.births == births
+    # The node was born before anybody listened, so the gateway has to ask.
+    async with edge_node(port) as node, running(source, inbox):
+        await inbox.until(last("pump-1/speed", 1478.0, "good"))
+        births = node.births
+        assert births
+        await node.say("DDATA", metric(value=1500.5, alias=11), device="drive")
+        await inbox.until(last("pump-1/speed", 1500.5, "good"))
+        assert source.status().devices[0].state == "healthy"
+        node.client._client._sock_close()  # it dies without a word, and the broker tells
+        await inbox.until(last("edge/online", 0.0, "good"))
+        assert shown(inbox.batches[-1])["pump-1/speed"] == (None, "bad:comm_lost")
+        device = source.status().devices[0]
+        assert (device.state, device.detail) == ("parked", "its death was told")
+        assert node.births == births
