@@ -41,6 +41,13 @@ from gateway.web.render import STATIC, Renderer, StaticAssets
 from ticketing import Desk
 
 
+def furnished(site: Site, desk: Desk, store: Readable, daemon: Daemon, now: Callable[[], int]) -> House:
+    """What the routes use; the core learns whom the site file names, and says from now on who is there."""
+    introduce(desk, site, now())
+    site = replace(site, people=Register(desk))
+    return House(site, desk, store, daemon, LiveFeed(daemon), Renderer(site), now, Door(desk, site.web))
+
+
 def create_app(
     site: Site,
     desk: Desk,
@@ -49,12 +56,9 @@ def create_app(
     *,
     now: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
 ) -> FastAPI:
-    """Pages and API of one site; ``now`` is UTC in ms. The core learns whom the site file names."""
-    introduce(desk, site, now())
-    site = replace(site, people=Register(desk))
+    """Pages and API of one site; ``now`` is UTC in ms."""
     app = FastAPI(title="Watchkeeper", docs_url=None, redoc_url=None, openapi_url=None)
-    door = Door(desk, site.web)
-    app.state.house = House(site, desk, store, daemon, LiveFeed(daemon), Renderer(site), now, door)
+    app.state.house = furnished(site, desk, store, daemon, now)
     app.include_router(orders.router, dependencies=[may("order.read")])
     for api in (
         api_orders,

@@ -15,7 +15,7 @@ from starlette.testclient import TestClient
 
 from gateway.config import Site, load_site
 from gateway.history import History
-from gateway.web.app import create_app
+from gateway.web.app import create_app, furnished
 from gateway.web.daemon import Daemon
 from hatch_build import build_assets, compile_catalogs
 from tests.web.scene import FakePlant, furnish, now_ms, record
@@ -82,10 +82,19 @@ def daemon(tmp_path: Path, site: Site) -> Iterator[FakePlant]:
     thread.join(20)
 
 
+@pytest.fixture(scope="session")
+def pages(site: Site, history: History, empty_core: Path) -> Iterator[FastAPI]:
+    """The application of all tests, which takes half a second to get ready; each test furnishes its own house."""
+    desk = Desk.open(empty_core.with_name("pages.db"), site=site.site.id)
+    yield create_app(site, desk, history, Daemon(empty_core.with_name("none.sock")))
+    desk.close()
+
+
 @pytest.fixture
-def app(site: Site, desk: Desk, history: History, tmp_path: Path) -> FastAPI:
+def app(pages: FastAPI, site: Site, desk: Desk, history: History, tmp_path: Path) -> FastAPI:
     """The application over ``desk``; the daemon answers in tests that ask for it."""
-    return create_app(site, desk, history, Daemon(tmp_path / "control.sock"))
+    pages.state.house = furnished(site, desk, history, Daemon(tmp_path / "control.sock"), now_ms)
+    return pages
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from gateway.building import maintained
 from gateway.config import Site
 from gateway.history import History
 from gateway.web import daemon as web_daemon
-from gateway.web.app import create_app
+from gateway.web.app import create_app, furnished
 from gateway.web.daemon import Daemon
 from tests.web.people import ADMIN, add, sign_in, token
 from ticketing import MOVES, PERMISSIONS, ROLES, Desk, matrix
@@ -31,10 +31,19 @@ OWN = {"/account", "/account/password", "/account/sign-out-everywhere"}
 BY_COMMAND = {"policy.write", "backup.make"}
 
 
+@pytest.fixture(scope="module")
+def plain(site: Site, history: History, empty_core: Path) -> Iterator[FastAPI]:
+    """An application of our own: other tests add routes to theirs."""
+    desk = Desk.open(empty_core.with_name("permissions.db"), site=site.site.id)
+    yield create_app(site, desk, history, Daemon(empty_core.with_name("none.sock")))
+    desk.close()
+
+
 @pytest.fixture
-def app(site: Site, desk: Desk, history: History, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FastAPI:
+def app(plain: FastAPI, site: Site, desk: Desk, history: History, monkeypatch: pytest.MonkeyPatch) -> FastAPI:
     monkeypatch.setattr(web_daemon, "MOST_LISTENERS", 0)  # a live stream would never end
-    return create_app(site, desk, history, Daemon(tmp_path / "control.sock"), now=lambda: T0)
+    plain.state.house = furnished(site, desk, history, Daemon(Path("none.sock")), lambda: T0)
+    return plain
 
 
 @pytest.fixture

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fastapi import FastAPI
 from pydantic import ValidationError
 from starlette.testclient import TestClient
 
 from gateway.config import Site
 from gateway.history import History
-from gateway.web.app import create_app
+from gateway.web.app import create_app, furnished
 from gateway.web.daemon import Daemon
 from gateway.web.settings import WebSettings
 from tests.web.people import ADMIN, PASSWORD, SAME_ORIGIN, add, sign_in, token
@@ -45,9 +46,9 @@ def _cheap(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def client(site: Site, desk: Desk, history: History, tmp_path: Path, clock: Clock) -> Iterator[TestClient]:
+def client(app: FastAPI, site: Site, desk: Desk, history: History, clock: Clock) -> Iterator[TestClient]:
     """A browser at a gateway where wang (lead) and li (technician) have accounts."""
-    app = create_app(site, desk, history, Daemon(tmp_path / "control.sock"), now=clock)
+    app.state.house = furnished(site, desk, history, Daemon(Path("none.sock")), clock)
     add(desk, "wang", at=T0)
     add(desk, "li", at=T0)
     with TestClient(app, base_url="http://localhost", headers={"Accept-Language": "en"}) as opened:
