@@ -1,4 +1,4 @@
-"""Spreadsheets in and out: CSV always, XLSX where openpyxl is installed. No cell we write is taken for a formula."""
+"""Spreadsheets in and out: CSV and XLSX. No cell we write is taken for a formula."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime
 from pathlib import Path
-from typing import Any
 
 FORMULA = tuple("=+-@\t\r\n＝＋－＠")
 ENCODINGS = ("utf-8-sig", "gb18030")  # what Excel writes here
@@ -35,8 +34,10 @@ def csv_bytes(rows: Iterable[Sequence[object]]) -> bytes:
 
 
 def xlsx_bytes(rows: Iterable[Sequence[object]], title: str) -> bytes:
-    """A workbook of one sheet; SheetError where openpyxl is missing."""
-    book = _openpyxl().Workbook(write_only=True)
+    """A workbook of one sheet."""
+    from openpyxl import Workbook  # a third of a second, which only sheets need
+
+    book = Workbook(write_only=True)
     sheet = book.create_sheet(title)
     for row in rows:
         sheet.append([safe(cell) for cell in row])
@@ -88,11 +89,12 @@ def _csv_rows(data: bytes) -> Iterator[list[str]]:
 
 
 def _xlsx_rows(data: bytes) -> Iterator[list[str]]:
-    openpyxl = _openpyxl()
+    from openpyxl import load_workbook
+
     try:
         if sum(part.file_size for part in zipfile.ZipFile(io.BytesIO(data)).infolist()) > MOST_BYTES:
             raise ValueError(f"it unpacks to more than {MOST_BYTES >> 20} MiB")
-        sheet = openpyxl.load_workbook(io.BytesIO(data), read_only=True, data_only=True).worksheets[0]
+        sheet = load_workbook(io.BytesIO(data), read_only=True, data_only=True).worksheets[0]
         for row in sheet.iter_rows(values_only=True):
             yield [_text(cell) for cell in row]
     except Exception as error:  # a broken workbook fails in many of its library's ways; all mean the same
@@ -111,11 +113,3 @@ def _text(cell: object) -> str:
             return str(int(cell))
         case _:
             return str(cell)
-
-
-def _openpyxl() -> Any:
-    try:
-        import openpyxl
-    except ImportError:
-        raise SheetError("XLSX needs the package openpyxl; save the sheet as CSV (UTF-8) instead") from None
-    return openpyxl

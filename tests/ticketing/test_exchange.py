@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import importlib.util
 import io
 import json
 from collections.abc import Iterator
@@ -129,7 +128,6 @@ def test_no_cell_calculates(desk: Desk, cell: str) -> None:
         assert not [each for each in line if each[:1] in sheets.FORMULA]
 
 
-@pytest.mark.skipif(importlib.util.find_spec("openpyxl") is None, reason="openpyxl is not installed")
 def test_a_workbook_is_read_as_it_was_written(desk: Desk) -> None:
     found = exchange.read_sheet(
         "t.xlsx", sheets.xlsx_bytes(exchange.template(OWN), "old"), exchange.Mapped(), ASSETS, OWN
