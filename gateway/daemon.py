@@ -212,7 +212,8 @@ class Daemon:
         seconds = watchdog_seconds()
         while True:
             await asyncio.sleep(seconds or 3600)
-            if self.spool.alive() and self._judge_lag() < STUCK:
+            waits = self.pipeline.progress.trouble  # to start anew would not bring the ticket core back
+            if self.spool.alive() and (waits or self._judge_lag() < STUCK):
                 notify("WATCHDOG=1")
 
     def health(self) -> dict[str, Any]:
@@ -233,6 +234,7 @@ class Daemon:
                 "lag": self._judge_lag(),
                 "samples": progress.samples,
                 "transitions": progress.transitions,
+                "trouble": progress.trouble,
             },
             "store": self.forwarder.status(),
             "models": self.sensors.status(),

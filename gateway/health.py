@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from typing import Any
@@ -49,63 +49,77 @@ def report(
     return body
 
 
-def problems(body: Mapping[str, Any]) -> list[dict[str, str]]:
+Problem = dict[str, str]
+
+
+def problems(body: Mapping[str, Any]) -> list[Problem]:
     """``[{"what", "detail", "remedy"}]``: ``what`` and ``remedy`` are gettext keys, ``detail`` names part and cause."""
-    found = []
+    return [*_of_the_lines(body["sources"]), *_of_the_hall(body)]
 
-    def say(what: str, detail: str, remedy: str) -> None:
-        found.append({"what": what, "detail": detail, "remedy": remedy})
 
-    for source in body["sources"]:
+def _problem(what: str, detail: str, remedy: str) -> Problem:
+    return {"what": what, "detail": detail, "remedy": remedy}
+
+
+def _of_the_lines(sources: Iterable[Mapping[str, Any]]) -> Iterator[Problem]:
+    for source in sources:
         if not source["up"]:
-            say(
+            yield _problem(
                 "Line is down",
                 f"{source['name']}: {source['detail']}",
                 "Check cable, power and address of the line.",
             )
         for device in source["devices"]:
             if source["up"] and device["state"] == "parked":
-                say(
+                yield _problem(
                     "Device does not answer",
                     f"{device['name']}: {device['detail']}",
                     "Check the device's power and unit id.",
                 )
+
+
+def _of_the_hall(body: Mapping[str, Any]) -> Iterator[Problem]:
     spool, store, judge = body["spool"], body["store"], body["judge"]
     if spool["full"]:
-        say(
+        yield _problem(
             "Disk is full",
             f"{spool['waiting']} samples wait in memory, {spool['shed'] + spool['refused']} are lost",
             "Make room on the disk of the state folder.",
         )
     if spool["bytes"] > _FULL * spool["max_bytes"]:
         full = f"{spool['bytes'] / spool['max_bytes']:.0%}"
-        say(
+        yield _problem(
             "Spool is filling up",
             full,
             "Bring the store back; at 100 % the oldest samples are shed and counted.",
         )
     if not store["connected"]:
-        say(
+        yield _problem(
             "Store is away",
             store["detail"],
             "Samples wait in the spool; check the store's address, service and credentials.",
         )
     elif store["lag"] > _BACKLOG:
-        say(
+        yield _problem(
             "Store is behind",
             f"{store['lag']:.0f} s",
             "It is catching up; if this grows, the store is too slow.",
         )
-    if judge["lag"] > _LAG:
-        say(
+    if judge["trouble"]:
+        yield _problem(
+            "Ticket core is away",
+            judge["trouble"],
+            "Samples wait in the spool, and orders open late: check the database and the disk.",
+        )
+    elif judge["lag"] > _LAG:
+        yield _problem(
             "Judge is behind",
             f"{judge['lag']:.0f} s",
             "The box is overloaded: raise periods or remove signals.",
         )
     if body["clock_behind"]:
-        say(
+        yield _problem(
             "Clock was set back",
             f"{body['clock_behind']:.0f} s",
             "Check time synchronisation, then restart the gateway.",
         )
-    return found

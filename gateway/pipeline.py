@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -20,11 +21,13 @@ from gateway.reorder import Reorder
 from gateway.sensors import Sensors
 from gateway.spool import Entry, Spool
 from rules import Bound, Panel, Transition, View
+from ticketing import StorageError
 
 log = logging.getLogger(__name__)
 
 SAVE_EVERY = 5_000_000_000  # ns of log time between savings when nothing happens
 SAVE_MODELS_EVERY = 60_000_000_000  # their state is larger; the log fills the gap after a restart
+_RETRY = 2.0  # s between two tries to reach the ticket core
 _READ = 64  # entries a step when catching up
 
 
@@ -42,6 +45,7 @@ class Progress:
     time: int = 0  # log time: when the newest judged entry was committed
     samples: int = 0
     transitions: int = 0
+    trouble: str = ""  # why judging waits
     latest: dict[SignalSet, Batch] = field(default_factory=dict)
 
 
@@ -78,7 +82,8 @@ class Pipeline:
                     await self._take(entry)
         finally:
             self._saved_models = 0
-            self._save(())  # quick, and nothing may come between it and the end
+            with suppress(StorageError):
+                self._save(())  # quick, and nothing may come between it and the end
 
     def rebind(self, bounds: Iterable[Bound]) -> None:
         """Judge by these rules from the next entry on; where rule and asset are as before, the state goes on."""
@@ -102,8 +107,24 @@ class Pipeline:
         self._judged = entry.id
         due = self._dispatch.due(progress.time - self._lateness)
         if transitions or due or progress.time - self._saved >= SAVE_EVERY:
-            await _to_the_end(asyncio.to_thread(self._save, transitions))
+            await self._keep(transitions)
         progress.cursor = entry.id
+
+    async def _keep(self, transitions: Iterable[Transition]) -> None:
+        """Save; while the ticket core is away wait for it: the log holds what is read meanwhile."""
+        while True:
+            try:
+                await _to_the_end(asyncio.to_thread(self._save, transitions))
+            except StorageError as error:
+                if not self.progress.trouble:
+                    log.error("judging waits: %s", error)
+                self.progress.trouble = str(error)
+                await asyncio.sleep(_RETRY)
+            else:
+                break
+        if self.progress.trouble:
+            log.info("the ticket core answers again, judging goes on")
+            self.progress.trouble = ""
 
     def judge(self, batch: Batch) -> list[Transition]:
         """What the rules say to ``batch``."""
@@ -134,9 +155,11 @@ class Pipeline:
             if progress.time - self._saved_models >= SAVE_MODELS_EVERY:
                 tx.save_state("models", judged, self._sensors.dump())
                 tx.save_state("order", held_since, str(self._order.after).encode())
-                self._saved_models, models_at = progress.time, held_since
+                models_at = held_since
             failpoints.hit("judge.before_commit")
         failpoints.hit("judge.after_commit")
+        if models_at != self._models_at:
+            self._saved_models = progress.time
         self._saved, self._models_at = progress.time, models_at
         self._spool.advance("judge", self._models_at)
 

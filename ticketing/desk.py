@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from sqlalchemy import Engine, Table, Update, select, update
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
 from ticketing import (
     answers,
@@ -102,9 +102,12 @@ class Desk:
 
     @contextmanager
     def transaction(self) -> Iterator[Tx]:
-        """What is written inside is committed at the end, or nothing is. One writer per site at a time."""
+        """What is written inside is committed at the end, or nothing is. One writer per site at a time.
+
+        StorageError when the database is away or the disk is full.
+        """
         try:
-            with self._writing.connect() as connection, connection.begin():
+            with self._there(), self._writing.connect() as connection, connection.begin():
                 tx = Tx(connection, self.site, self._version)
                 yield tx
                 tx.finish()
@@ -116,9 +119,20 @@ class Desk:
 
     @contextmanager
     def read(self) -> Iterator[View]:
-        """A consistent view that blocks nobody."""
-        with self._reading.connect() as connection, connection.begin():
+        """A consistent view that blocks nobody; StorageError when the database is away."""
+        with self._there(), self._reading.connect() as connection, connection.begin():
             yield View(connection, self.site, self._version)
+
+    @contextmanager
+    def _there(self) -> Iterator[None]:
+        try:
+            yield
+        except (OperationalError, InterfaceError) as error:
+            raise StorageError(f"the ticket core {self._place} does not answer: {error.orig}") from error
+
+    @property
+    def _place(self) -> str:
+        return self._engine.url.render_as_string(hide_password=True)
 
     def _prepare(self) -> None:
         """The site's own row and the policy's version, if they are not there yet."""

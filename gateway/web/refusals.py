@@ -20,7 +20,7 @@ from gateway.web.door import BusyError, SignInNeededError
 from gateway.web.guard import HEADERS
 from gateway.web.house import House
 from gateway.web.render import reader_language
-from ticketing import FieldError, ForbiddenError, MoveRefusedError, NotFoundError, StaleError
+from ticketing import FieldError, ForbiddenError, MoveRefusedError, NotFoundError, StaleError, StorageError
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +34,7 @@ REFUSALS: dict[type[Exception], int] = {
     DaemonAwayError: 503,
     TooManyListenersError: 503,
     StoreError: 503,
+    StorageError: 503,
     SignInNeededError: 401,
     BusyError: 429,
     HTTPException: 400,
@@ -57,33 +58,40 @@ def refusal(error: Exception, language: Language) -> str:
             return _move_refusal(error, language)
         case FieldError():
             names = _(", ").join(i18n.term(language, "field", name) for name in error.fields)
-            text = _("Please check: %(fields)s. Nothing was changed.", fields=names)
+            return _("Please check: %(fields)s. Nothing was changed.", fields=names)
         case RequestValidationError():
             names = _(", ").join(sorted({".".join(map(str, found["loc"][1:2])) for found in error.errors()}))
-            text = _("The address or the data is not as it should be: %(fields)s.", fields=names)
-        case SignInNeededError():
-            text = _("Please sign in.")
+            return _("The address or the data is not as it should be: %(fields)s.", fields=names)
         case BusyError():
-            text = _("Please wait %(seconds)s s before you try again.", seconds=error.seconds)
+            return _("Please wait %(seconds)s s before you try again.", seconds=error.seconds)
+        case DaemonAwayError() | StoreError() | StorageError() | TooManyListenersError():
+            return _unreachable(error, language)
+        case SignInNeededError():
+            return _("Please sign in.")
         case ForbiddenError():
-            text = _("That is for somebody else to do.")
+            return _("That is for somebody else to do.")
         case StaleError():
-            text = _("Somebody changed this meanwhile. Please read it again and repeat what you wanted.")
+            return _("Somebody changed this meanwhile. Please read it again and repeat what you wanted.")
+    if status_of(error) == 404:
+        return _("There is nothing at this address. It may have been mistyped.")
+    return _("That is not possible here.")
+
+
+def _unreachable(error: Exception, language: Language) -> str:
+    """A part that the answer needs is away."""
+    _ = i18n.speaker(language)
+    match error:
         case DaemonAwayError():
-            text = _(
+            return _(
                 "The gateway does not answer. Start it with “watchkeeper run”; work orders can be read meanwhile."
             )
         case StoreError():
-            text = _(
+            return _(
                 "The store of measurements does not answer; nothing is lost, the samples wait in the spool."
             )
-        case TooManyListenersError():
-            text = _("Too many live pages are open. Close some and try again.")
-        case _ if status_of(error) == 404:
-            text = _("There is nothing at this address. It may have been mistyped.")
-        case _:
-            text = _("That is not possible here.")
-    return text
+        case StorageError():
+            return _("The work orders cannot be reached just now. Nothing was changed; please try again.")
+    return _("Too many live pages are open. Close some and try again.")
 
 
 def _move_refusal(error: MoveRefusedError, language: Language) -> str:

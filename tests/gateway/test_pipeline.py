@@ -8,7 +8,8 @@ import os
 import subprocess
 import sys
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,7 @@ from gateway.lookback import Lookback
 from gateway.pipeline import Pipeline
 from gateway.spool import Spool
 from gateway.tree import standing_above
-from ticketing import Desk, Evidence, Order
+from ticketing import Desk, Evidence, Order, StorageError, Tx
 
 S = 1_000_000_000
 T0 = 1_800_000_000 * S
@@ -209,6 +210,29 @@ def test_a_function_of_a_signal_is_told_as_what_it_is(site: Site, tmp_path: Path
         "Pump one (pump-1): rate of change of vibration velocity over 30 s 0.02 mm/s/s is above the limit 0.01 mm/s/s"
     )
     assert "振动速度有效值在30 秒内的变化率" in sentence["zh"]
+
+
+def test_while_the_ticket_core_is_away_judging_waits_and_the_order_comes_once(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stand-in: SQLite in a file is never away; what PostgreSQL says then is in the tests of the ticket core."""
+    monkeypatch.setattr("gateway.pipeline._RETRY", 0.01)
+    tries, whole = [0], Desk.transaction
+
+    @contextmanager
+    def away_at_first(desk: Desk) -> Iterator[Tx]:
+        tries[0] += 1
+        if 3 <= tries[0] <= 12:
+            raise StorageError("the ticket core does not answer")
+        with whole(desk) as tx:
+            yield tx
+
+    monkeypatch.setattr(Desk, "transaction", away_at_first)
+    run(site, trace([2.0] * 60 + [5.2] * 30))
+    monkeypatch.undo()
+    assert tries[0] > 12
+    (order,), _ = outcome(site)
+    assert (order.asset, order.occurrence_count) == ("pump-1", 1)
 
 
 def test_running_well_opens_nothing(site: Site) -> None:

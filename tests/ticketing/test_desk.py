@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import psycopg
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
@@ -13,7 +14,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from tests.ticketing.scene import ASSETS, LEAD, T0, raised
-from ticketing import Asset, Desk, FieldError, NotFoundError, SchemaError, database
+from ticketing import Asset, Desk, FieldError, NotFoundError, SchemaError, StorageError, database
 from ticketing.tables import metadata
 
 
@@ -197,3 +198,24 @@ def test_an_alarm_is_acknowledged_once(desk: Desk) -> None:
     with desk.read() as read:
         assert [alarm.episode for alarm in read.alarms(active=True)] == ["e1"]
         assert read.alarms(active=False) == []
+
+
+@pytest.mark.needs("postgresql")
+def test_a_database_that_went_away_is_said_in_one_line_and_comes_back(
+    postgresql: str, tmp_path: Path
+) -> None:
+    name = f"away_{tmp_path.name.rpartition('_')[2]}"
+    with psycopg.connect(postgresql % "postgres", autocommit=True) as admin:
+        admin.execute(f"CREATE DATABASE {name} TEMPLATE template_desk")
+        desk = Desk.open(postgresql % name, site="demo")
+        admin.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+        admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name])
+        for attempt in (desk.transaction, desk.read):
+            with pytest.raises(StorageError, match="does not answer"), attempt():
+                pass
+        admin.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
+        with desk.transaction() as tx:
+            tx.sync_assets(ASSETS)
+        with desk.read() as read:
+            assert len(read.assets()) == len(ASSETS)
+        desk.close()

@@ -296,7 +296,7 @@ def health(site: Site, **more: Any) -> dict[str, Any]:
         "started": now - 7200 * 10**9,
         "sources": sources,
         "spool": {"bytes": 18 << 20, "max_bytes": 1 << 30, "shed": 0, "refused": 0, "waiting": 0, "full": False},
-        "judge": {"cursor": 1, "lag": 0.02, "samples": 172_800, "transitions": 6},
+        "judge": {"cursor": 1, "lag": 0.02, "samples": 172_800, "transitions": 6, "trouble": ""},
         "store": {"connected": True, "lag": 0.3, "detail": "", "name": "history"},
         "models": [{"model": "health", "asset": "pump-1", "state": "live", "progress": 1.0, "trouble": ""}],
         "intake": {"accepted": 28_800, "refused": 0},

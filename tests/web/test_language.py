@@ -34,7 +34,7 @@ def sentences() -> Iterator[tuple[str, str]]:
     for file, line, message, _, _ in found:
         yield str(message), f"{file}:{line}"
     for node in ast.walk(ast.parse((GATEWAY / "health.py").read_text())):
-        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "say":
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "_problem":
             for argument in (node.args[0], node.args[2]):
                 assert isinstance(argument, ast.Constant)
                 yield argument.value, "health.py"
