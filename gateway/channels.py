@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 
-from gateway.people import Role
+from ticketing.people_settings import Role
 
 if TYPE_CHECKING:
     from gateway.config import Site

@@ -25,15 +25,15 @@ from devices.mqtt import MqttLine
 from gateway.channels import CHANNEL_KINDS, ChannelSettings
 from gateway.history import HistorySettings
 from gateway.influx import InfluxSettings
-from gateway.orders_settings import OrderSettings
 from gateway.own import GATEWAY, tables
-from gateway.people import NAME, Person, ShiftSettings
 from gateway.reorder import JudgeSettings
 from gateway.spool import SpoolSettings
 from gateway.web.settings import WebSettings
 from models.settings import MODEL_KINDS, BearingSettings, ModelSettings
 from rules import Rule, RuleError, RuleSettings, bind
 from rules.duration import parse_duration
+from ticketing.order_settings import OrderSettings
+from ticketing.people_settings import NAME, Person, ShiftSettings
 
 FILES = (
     "site.toml",

@@ -9,9 +9,9 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 
 from gateway.config import Site
-from gateway.people import Person
 from ticketing import Desk, people
 from ticketing import Person as Kept
+from ticketing.people_settings import Person
 
 FRESH = 1.0  # s that a register is believed before the core is asked again
 

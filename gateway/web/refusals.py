@@ -55,26 +55,28 @@ def refusal(error: Exception, language: Language) -> str:
     _ = i18n.speaker(language)
     match error:
         case MoveRefusedError():
-            return _move_refusal(error, language)
+            text = _move_refusal(error, language)
         case FieldError():
             names = _(", ").join(i18n.term(language, "field", name) for name in error.fields)
-            return _("Please check: %(fields)s. Nothing was changed.", fields=names)
+            text = _("Please check: %(fields)s. Nothing was changed.", fields=names)
         case RequestValidationError():
             names = _(", ").join(sorted({".".join(map(str, found["loc"][1:2])) for found in error.errors()}))
-            return _("The address or the data is not as it should be: %(fields)s.", fields=names)
+            text = _("The address or the data is not as it should be: %(fields)s.", fields=names)
         case BusyError():
-            return _("Please wait %(seconds)s s before you try again.", seconds=error.seconds)
+            text = _("Please wait %(seconds)s s before you try again.", seconds=error.seconds)
         case DaemonAwayError() | StoreError() | StorageError() | TooManyListenersError():
-            return _unreachable(error, language)
+            text = _unreachable(error, language)
         case SignInNeededError():
-            return _("Please sign in.")
+            text = _("Please sign in.")
         case ForbiddenError():
-            return _("That is for somebody else to do.")
+            text = _("That is for somebody else to do.")
         case StaleError():
-            return _("Somebody changed this meanwhile. Please read it again and repeat what you wanted.")
-    if status_of(error) == 404:
-        return _("There is nothing at this address. It may have been mistyped.")
-    return _("That is not possible here.")
+            text = _("Somebody changed this meanwhile. Please read it again and repeat what you wanted.")
+        case _ if status_of(error) == 404:
+            text = _("There is nothing at this address. It may have been mistyped.")
+        case _:
+            text = _("That is not possible here.")
+    return text
 
 
 def _unreachable(error: Exception, language: Language) -> str:

@@ -232,7 +232,9 @@ def test_a_password_that_is_tried_first_is_refused(password: str, why: str) -> N
     assert why in (passwords.weakness(password, ["wang-qiang", "demo"]) or "")
 
 
-@pytest.mark.parametrize("password", ["correct horse battery", "水泵水泵轴承振动温度压力流量", "a b c d " * 30])
+@pytest.mark.parametrize(
+    "password", ["correct horse battery", "水泵水泵轴承振动温度压力流量", "a b c d " * 30]
+)
 def test_a_long_password_of_any_characters_will_do(password: str) -> None:
     assert passwords.weakness(password, ["wang", "demo"]) is None
 

@@ -9,10 +9,10 @@ import pytest
 from pydantic import ValidationError
 
 from gateway.config import ConfigError, load_site
-from gateway.people import NAME, ShiftSettings
 from gateway.register import Register, introduce
 from ticketing import Actor, Desk, people
 from ticketing import Person as Kept
+from ticketing.people_settings import NAME, ShiftSettings
 
 ROOT = Path(__file__).parents[2]
 SITE = {

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from gateway.people import Role, ShiftSettings
+from ticketing.people_settings import Role, ShiftSettings
 
 if TYPE_CHECKING:
     from ticketing import CustomField
