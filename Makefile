@@ -6,7 +6,7 @@ PYTHON ?= python3
 ROOMS := devices gateway models rules simulators ticketing
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test lint format bench bench-write bench-flat-out bench-500-devices bench-latency bench-store-away bench-models bench-rules table-packs bench-plant lock bench-desk soak-kill soak-outage soak-chaos bench-wire clean
+.PHONY: help setup setup-dev demo test lint format bench bench-write bench-flat-out bench-500-devices bench-latency bench-store-away bench-models bench-rules table-packs bench-plant lock bench-desk soak-kill soak-outage soak-chaos bench-wire fuzz clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -60,6 +60,15 @@ N ?= 1000000
 soak-chaos: setup-dev  ## N=1000000 questions through the chaos proxy, Modbus RTU and TCP: no wrong value
 	@$(BIN)/python -m tests.soak.chaos --transactions $(N)
 
+PARSER ?=
+$(VENV)/fuzz.stamp: $(VENV)/dev.stamp requirements/fuzz.lock
+	@$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements/fuzz.lock
+	@touch $@
+
+fuzz: N := 100000
+fuzz: $(VENV)/fuzz.stamp  ## a coverage-guided fuzzer over every parser, N=100000 inputs each; PARSER=modbus-rtu for one
+	@$(BIN)/python -m tests.fuzz $(PARSER) --runs $(N)
+
 bench-wire: setup-dev  ## how much of a serial line's time is used, and how late others are read while devices are dead
 	@$(BIN)/python -m tests.bench.bench_wire
 
@@ -91,8 +100,10 @@ format: setup-dev  ## format and mend what can be mended
 lock:  ## resolve the dependencies anew (needs uv)
 	@uv pip compile pyproject.toml -q --python-version 3.11 --universal --extra demo --extra postgres --group build \
 	  --generate-hashes --no-header --no-annotate -o requirements/run.lock
-	@uv pip compile pyproject.toml -q --python-version 3.11 --universal --extra demo --extra postgres --group build --group dev \
+	@uv pip compile pyproject.toml -q --python-version 3.11 --universal --extra demo --extra pdf --extra postgres --group build --group dev \
 	  -c requirements/run.lock --generate-hashes --no-header --no-annotate -o requirements/dev.lock
+	@uv pip compile --group fuzz -q --python-version 3.11 --universal \
+	  -c requirements/dev.lock --generate-hashes --no-header --no-annotate -o requirements/fuzz.lock
 
 clean:  ## forget everything that can be made again
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache gateway/web/node_modules gateway/web/static/dist

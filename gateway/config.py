@@ -340,7 +340,7 @@ class _Reader:
             return {}
         try:
             tree = tomllib.loads(path.read_text(encoding="utf-8"))
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
             self.wrong(file, "", error, "valid TOML in UTF-8 would do")
             return {}
         return {key: self.resolve(value, file, key) for key, value in tree.items()}
