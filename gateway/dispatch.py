@@ -11,32 +11,32 @@ from typing import Any
 from gateway.evidence import Witness
 from gateway.tree import Above
 from rules import Decision, Rule, Transition
-from ticketing import Desk, OrderPolicy, RaisedAlarm, RuleStep, Tx
+from ticketing import Branch, Desk, Forwarding, OrderPolicy, RaisedAlarm, RuleStep, Tx
 
 log = logging.getLogger(__name__)
 
 _MS = 1_000_000
 TICK_EVERY = 5_000_000_000  # ns of log time between two looks at the ticket core's timers
-_ALL = 1_000_000
 _SOFT = ("anomaly", "rul")
 
 
 class Dispatch:
-    """Carries transitions into the ticket core, in one transaction with the judge's state."""
+    """Carries transitions into the ticket core (our end of it, where it is shared), with the judge's state."""
 
     def __init__(
-        self, desk: Desk, rules: Mapping[str, Rule], witness: Witness, above: Above = lambda *_: ()
+        self, core: Desk | Branch, rules: Mapping[str, Rule], witness: Witness, above: Above = lambda *_: ()
     ) -> None:
-        self._desk, self._rules, self._witness, self._above = desk, rules, witness, above
+        self._core, self._rules, self._witness, self._above = core, rules, witness, above
         self._ticked = 0
-        with desk.read() as reading:
-            self._alarmed = {
-                (alarm.asset, alarm.episode) for alarm in reading.alarms(active=True, limit=_ALL)
-            }
+        self._alarmed: set[tuple[str, str]] = set()  # asset, episode
 
     def use(self, rules: Mapping[str, Rule], witness: Witness, above: Above) -> None:
         """Go on with these; what former rules have raised can still be cleared."""
         self._rules, self._witness, self._above = {**self._rules, **rules}, witness, above
+
+    def resume(self, active: Iterable[tuple[str, str]]) -> None:
+        """Go on with these alarms: asset and episode."""
+        self._alarmed = set(active)
 
     def due(self, now: int) -> bool:
         """Whether the ticket core's timers (waiting alarms, self-clearing, verifying) want a look."""
@@ -48,23 +48,23 @@ class Dispatch:
 
     def stages(self) -> Mapping[str, RuleStep]:
         """Which steps the rules' versions have taken: shadow, canary, live, retired."""
-        with self._desk.read() as reading:
+        with self._core.read() as reading:
             return reading.rule_stages()
 
     def load(self, name: str) -> tuple[int, bytes] | None:
         """What ``keep`` saved last under this name: the log position and the bytes."""
-        with self._desk.read() as reading:
+        with self._core.read() as reading:
             found = reading.load_state(name)
         return (found.cursor, found.blob) if found else None
 
     @contextmanager
-    def transaction(self, now: int, transitions: Iterable[Transition] = ()) -> Iterator[Tx]:
+    def transaction(self, now: int, transitions: Iterable[Transition] = ()) -> Iterator[Tx | Forwarding]:
         """One transaction of the ticket core at log time ``now`` (ns): alarms, orders, timers, and what the block adds.
 
         The store is asked for the evidence before it begins.
         """
         told = [(happened, self._evidence(happened)) for happened in transitions]
-        with self._desk.transaction() as tx:
+        with self._core.transaction() as tx:
             for happened, evidence in told:
                 self._act(tx, happened, evidence)
             yield tx
@@ -82,25 +82,13 @@ class Dispatch:
             return None
         return self._witness.document(self._rules[happened.rule], happened)
 
-    def _act(self, tx: Tx, happened: Transition, evidence: dict[str, Any] | None) -> None:
+    def _act(self, tx: Tx | Forwarding, happened: Transition, evidence: dict[str, Any] | None) -> None:
         """Tell the ticket core."""
         at = happened.time // _MS
-        if evidence is not None:
-            orders = tx.asset_history(happened.asset, limit=3)
-            evidence["earlier_orders"] = [
-                {
-                    "number": order.number,
-                    "title_zh": order.title_zh,
-                    "title_en": order.title_en,
-                    "state": str(order.state),
-                    "opened_at": order.opened_at,
-                }
-                for order in orders
-            ]
-            if happened.kind == "raised":
-                tx.alarm_raised(self._alarm(tx, happened, evidence))
-            else:
-                tx.severity_raised(happened.episode, happened.severity, at, evidence)
+        if happened.kind == "raised" and evidence is not None:
+            tx.alarm_raised(self._alarm(happened, evidence))
+        elif happened.kind == "severity_raised":
+            tx.severity_raised(happened.episode, happened.severity, at, evidence)
         elif happened.kind == "reactivated":
             tx.alarm_reactivated(happened.episode, happened.reactivations, at)
         elif happened.kind in {"cleared", "withdrawn"}:
@@ -113,7 +101,7 @@ class Dispatch:
         elif happened.kind in {"cleared", "withdrawn"}:
             self._alarmed.discard((happened.asset, happened.episode))
 
-    def _alarm(self, tx: Tx, happened: Transition, evidence: dict[str, Any]) -> RaisedAlarm:
+    def _alarm(self, happened: Transition, evidence: dict[str, Any]) -> RaisedAlarm:
         """The alarm as the ticket core takes it."""
         rule = self._rules[happened.rule]
         settings = rule.settings
@@ -134,19 +122,13 @@ class Dispatch:
             evidence=evidence,
             policy=_policy(settings.work_order),
             mode=happened.mode,
-            suppression=self._suppression(tx, happened),
+            silent_at_work=settings.suppress_during_work,
             from_model=happened.decision.signal.endswith(_SOFT),
             kind=_kind(happened.decision),
             latch=settings.latch,
             inhibits=settings.inhibiting,
             above=self._above(happened.asset, happened.inputs),
         )
-
-    def _suppression(self, tx: Tx, happened: Transition) -> str:
-        """``by_design`` while somebody works on the asset and the rule falls silent for that."""
-        if not self._rules[happened.rule].settings.suppress_during_work:
-            return "none"
-        return "by_design" if tx.at_work(happened.asset) else "none"
 
 
 def _kind(decision: Decision) -> str:

@@ -49,7 +49,7 @@ class Witness:
         self._site, self._lookback, self._sensors = site, lookback, sensors
 
     def document(self, rule: Rule, happened: Transition) -> dict[str, Any]:
-        """The evidence of an alarm that was raised, or rose; the ticket core's part of it comes later."""
+        """The evidence of an alarm that was raised, or rose."""
         decided = happened.decision
         assert decided is not None
         unit = self._unit(decided.signal)
@@ -98,6 +98,7 @@ class Witness:
             "series": {"signal": decided.signal, "unit": unit, **past["series"]},
             "statistics": past["statistics"],
             "model": self._model(decided.signal, contributions),
+            "earlier_orders": [],  # the ticket core knows them
         }
 
     def _model(self, signal: str, contributions: list[dict[str, Any]]) -> dict[str, Any] | None:

@@ -171,6 +171,7 @@ class Pipeline:
         cursor, state = judge
         cursor = min(cursor, self._spool.newest_id())  # somebody may have deleted the spool
         withdrawn = self._panel.load(state)
+        self._dispatch.resume(self._panel.active())
         self.progress.cursor = self._judged = cursor
         if withdrawn:  # their rules were changed or retired meanwhile
             self._save(withdrawn)

@@ -19,7 +19,7 @@ from rules import snapshot
 from rules.episode import State, step
 from rules.layout import AGE, Derived, Group, Layout, Plan, Slots
 from rules.rule import Bound, Program
-from rules.transition import Transition, report
+from rules.transition import Transition, episode_name, report
 from rules.watch import Watch, watch
 from rules.windows import NEVER, Ages, Memory, Ring
 
@@ -251,6 +251,13 @@ class Panel:
         """Every binding that is not at rest in normal, with its state."""
         for b in sorted(self._states):
             yield self._bounds[b], self._states[b]
+
+    def active(self) -> Iterator[tuple[str, str]]:
+        """Every episode that goes on: its asset and its name."""
+        for bound, state in self.states():
+            if state.severity and state.active_since is not None:
+                rule = bound.rule
+                yield bound.asset, episode_name(rule.id, rule.hash, bound.asset, state.active_since)
 
     def rebind(self, bounds: Iterable[Bound]) -> list[Transition]:
         """Take other rules; where rule, parameters and asset are as before the state goes on.

@@ -43,7 +43,7 @@ A move is refused by MoveRefusedError (``why``: illegal, stale, guard → 409; r
 FieldError (→ 422, ``fields``), ForbiddenError (→ 403), StaleError (→ 409), NotFoundError (→ 404). ``MOVES`` says which
 moves there are, who may make them and which fields they need; ``FIELDS`` what each field may hold; ``FAILURE_MODES``
 … the codes' names; ``PERMISSIONS`` who may do what else, and ``matrix()`` prints both. A gateway that shares a database
-with others says everything through ``relay.forwarding`` and ``relay.relay``.
+with others says everything through ``Branch``, which tells the shared one later.
 
 People have rooms of their own, as functions over such a transaction: ``people`` (who, which roles), ``accounts``
 (signing in, waiting after wrong passwords), ``passwords``, ``sessions``, ``tokens``; ``door`` is the book of it all.
@@ -111,6 +111,7 @@ from ticketing.records import (
     Task,
     Template,
 )
+from ticketing.relay import Branch, Forwarding
 
 __all__ = [
     "CAUSES",
@@ -135,6 +136,7 @@ __all__ = [
     "ArticleVersion",
     "Asset",
     "Attachment",
+    "Branch",
     "Chain",
     "Channel",
     "Cost",
@@ -149,6 +151,7 @@ __all__ = [
     "FieldError",
     "Figure",
     "ForbiddenError",
+    "Forwarding",
     "Goal",
     "Kpi",
     "Link",

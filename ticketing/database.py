@@ -22,13 +22,18 @@ SQLITE: ModuleType = _sqlite
 # SQLite 3.7.0-3.51.2 can corrupt a WAL reset when two connections write: there we keep to the older journal.
 JOURNAL = "WAL" if SQLITE.sqlite_version_info >= (3, 51, 3) else "TRUNCATE"
 
+# Of libpq, where the address does not say otherwise: a server that vanished is missed soon.
+PATIENCE = {"connect_timeout": 5, "keepalives_idle": 10, "keepalives_interval": 5, "tcp_user_timeout": 20_000}
+
 
 def connect(target: str | Path) -> Engine:
     """The engine for a file path or a database URL; with the option ``writing`` a transaction locks first."""
     if isinstance(target, str) and "://" in target:
         url = make_url(target)
         if url.get_backend_name() == "postgresql":
-            return create_engine(url.set(drivername="postgresql+psycopg"), pool_pre_ping=True)
+            given = {name: value for name, value in PATIENCE.items() if name not in url.query}
+            url = url.set(drivername="postgresql+psycopg")
+            return create_engine(url, pool_pre_ping=True, connect_args=given)
         target = url.database or ""
     engine = create_engine(URL.create("sqlite+pysqlite", database=str(target)), module=SQLITE)
     event.listen(engine, "connect", _tune)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -63,6 +64,7 @@ from ticketing.tables import engine_state, policy_version, same, site
 from ticketing.writing import Writing, adding_once
 
 KEEP = update(engine_state).where(same(engine_state, "name"))
+NAMED_BY = "assets named by "  # a gateway: the state that lists what its site file names
 
 
 class Desk:
@@ -73,27 +75,29 @@ class Desk:
         self.policy = policy
         self._version = versioned(policy)
         self._engine = engine
+        self._ready = False
         self._reading = database.for_reading(engine)
         self._writing = engine.execution_options(writing=True)
 
     @classmethod
-    def open(cls, target: str | Path, *, site: str, policy: Policy | None = None) -> Self:
+    def open(
+        cls, target: str | Path, *, site: str, policy: Policy | None = None, later: bool = False
+    ) -> Self:
         """Open (and create or bring up to date) the database: a file path, or ``postgresql://…``.
 
-        SchemaError if a newer version wrote it, StorageError if it cannot be opened.
+        SchemaError if a newer version wrote it, StorageError if it cannot be opened. With ``later`` all that
+        happens at the first use that finds the database there.
         """
-        engine = database.connect(target)
-        try:
-            database.migrate(engine)
-            desk = cls(engine, site, policy or Policy())
-            desk._prepare()
-        except DBAPIError as error:
-            engine.dispose()
-            place = engine.url.render_as_string(hide_password=True)
-            raise StorageError(f"the ticket core {place} cannot be opened: {error.orig}") from error
-        except BaseException:
-            engine.dispose()
-            raise
+        desk = cls(database.connect(target), site, policy or Policy())
+        if not later:
+            try:
+                desk._get_ready()
+            except DBAPIError as error:
+                desk.close()
+                raise StorageError(f"the ticket core {desk._place} cannot be opened: {_said(error)}") from error
+            except BaseException:
+                desk.close()
+                raise
         return desk
 
     def close(self) -> None:
@@ -126,13 +130,21 @@ class Desk:
     @contextmanager
     def _there(self) -> Iterator[None]:
         try:
+            self._get_ready()
             yield
         except (OperationalError, InterfaceError) as error:
-            raise StorageError(f"the ticket core {self._place} does not answer: {error.orig}") from error
+            raise StorageError(f"the ticket core {self._place} does not answer: {_said(error)}") from error
 
     @property
     def _place(self) -> str:
         return self._engine.url.render_as_string(hide_password=True)
+
+    def _get_ready(self) -> None:
+        """Bring the database up to date, once."""
+        if not self._ready:
+            database.migrate(self._engine)
+            self._prepare()
+            self._ready = True
 
     def _prepare(self) -> None:
         """The site's own row and the policy's version, if they are not there yet."""
@@ -151,6 +163,11 @@ class Desk:
             for table, row in rows.items():
                 adding = adding_once(table, self._engine.dialect.name)
                 connection.execute(adding, {"site": self.site, **row})
+
+
+def _said(error: DBAPIError) -> str:
+    """The database's own words, the first line of them."""
+    return str(error.orig).partition("\n")[0]
 
 
 class View(Reading):
@@ -268,6 +285,14 @@ class Tx(Writing, View):
         if self.connection.execute(KEEP, kept).rowcount == 0:
             self.add(engine_state, name=name, cursor=cursor, blob=blob)
 
+    def states(self, prefix: str) -> dict[str, bytes]:
+        """What is kept under the names that begin so."""
+        begins = engine_state.c.name.startswith(prefix, autoescape=True)
+        rows = self.connection.execute(
+            select(engine_state.c.name, engine_state.c.blob).where(self.here(engine_state), begins)
+        )
+        return {row.name: bytes(row.blob) for row in rows}
+
     def alarm_raised(self, alarm: RaisedAlarm) -> Decision:
         """An episode became active: keep it with its evidence and decide about an order. Idempotent."""
         tick.serve(self, alarm.at)
@@ -383,9 +408,14 @@ class Tx(Writing, View):
         """Keep orders from before our time (``history.read_rows`` checks a sheet); known ones are left alone."""
         return history.keep(self, actor, past)
 
-    def sync_assets(self, given: Iterable[Asset]) -> None:
-        """Make the register what the site file says. What is no longer there is retired, never deleted."""
+    def sync_assets(self, given: Iterable[Asset], *, gateway: str = "gateway") -> None:
+        """Make the register what the gateway's site file says.
+
+        What no gateway of the site names any more is retired, never deleted.
+        """
         wanted = {asset.code: asset for asset in given}
+        self.save_state(NAMED_BY + gateway, 0, events.canonical(sorted(wanted)).encode())
+        named = {code for codes in self.states(NAMED_BY).values() for code in json.loads(codes)}
         present = {asset.code: asset for asset in self.assets(retired=True)}
         for code, asset in wanted.items():
             row = asdict(asset)
@@ -394,7 +424,7 @@ class Tx(Writing, View):
                 self.add(assets, **row)
             elif row != {name: value for name, value in asdict(present[code]).items() if name in row}:
                 self.connection.execute(self._asset(code).values(**row))
-        for code in present.keys() - wanted.keys():
+        for code in present.keys() - named:
             self.connection.execute(self._asset(code).values(retired=True))
 
     def _asset(self, code: str) -> Update:

@@ -5,7 +5,9 @@ Everything may be said twice (a replay after kill −9): the second time changes
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, fields, replace
+from typing import Any
 
 from sqlalchemy import select, update
 
@@ -44,12 +46,16 @@ def raised(tx: Writing, given: RaisedAlarm) -> Decision:
 
 
 def _suppression(tx: Writing, given: RaisedAlarm) -> str:
+    if given.silent_at_work and tx.at_work(given.asset):
+        return "by_design"
     if is_shelved(tx, given.asset, given.rule_id, given.at):
         return "shelved"
     return "by_design" if is_inhibited(tx, given.above) else "none"
 
 
-def severity_raised(tx: Writing, episode: str, severity: int, at: int, body: object = None) -> Decision:
+def severity_raised(
+    tx: Writing, episode: str, severity: int, at: int, body: Mapping[str, Any] | None = None
+) -> Decision:
     """A higher limit held: the order with the alarm becomes more urgent, else it is decided anew."""
     before = tx.alarm(episode)
     open_orders = [order for order in tx.orders_of_alarm(episode) if order.open]
@@ -60,7 +66,7 @@ def severity_raised(tx: Writing, episode: str, severity: int, at: int, body: obj
     ready = _earliest(before.ready_at, _ready(before.policy, severity, at))
     tx.connection.execute(update(alarms).where(here).values(severity=severity, ready_at=ready))
     if body is not None:
-        _keep_evidence(tx, episode, severity, at, body)
+        _keep_evidence(tx, episode, severity, at, _with_earlier_orders(tx, before.asset, body))
     alarm = tx.alarm(episode)
     journal.note(tx, alarm.asset, alarm.rule_id, episode, at=at, kind="severity_raised", text=str(severity))
     if not open_orders:
@@ -110,16 +116,26 @@ def _keep(tx: Writing, given: RaisedAlarm) -> None:
             "above": events.canonical(list(given.above)),
         },
     )
-    _keep_evidence(tx, given.episode, given.severity, given.at, given.evidence)
+    body = _with_earlier_orders(tx, given.asset, given.evidence)
+    _keep_evidence(tx, given.episode, given.severity, given.at, body)
 
 
-def _keep_evidence(tx: Writing, episode: str, severity: int, at: int, body: object) -> None:
+def _keep_evidence(tx: Writing, episode: str, severity: int, at: int, body: Mapping[str, Any]) -> None:
     text = events.canonical(body)
     if len(text.encode()) > EVIDENCE_LIMIT:
         raise FieldError(
             ["evidence"], f"the evidence of {episode} is larger than {EVIDENCE_LIMIT // 1024} KiB"
         )
     tx.add(evidence, episode=episode, severity=severity, at=at, sha256=events.sha256(text), body=text)
+
+
+def _with_earlier_orders(tx: Writing, asset: str, body: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The evidence with the asset's last orders as they stand now, if it has a place for them."""
+    if "earlier_orders" not in body:
+        return body
+    shown = ("number", "title_zh", "title_en", "state", "opened_at")
+    orders = tx.asset_history(asset, limit=3)
+    return {**body, "earlier_orders": [{name: getattr(order, name) for name in shown} for order in orders]}
 
 
 def _ready(policy: OrderPolicy, severity: int, at: int) -> int | None:

@@ -89,6 +89,7 @@ class RaisedAlarm:
     ``episode`` names it for ever (the same input gives the same name); ``since`` is when the limit was first
     violated, ``at`` when the alarm became active. ``rule_body`` is the rule version's full text, kept once
     per ``rule_hash``. ``from_model`` marks a rule on a model's score: its order opens as P3 "inspection".
+    Where the evidence has a place for ``earlier_orders`` of the asset, the desk fills it in.
     """
 
     episode: str
@@ -111,6 +112,7 @@ class RaisedAlarm:
     latch: bool = False  # once cleared it stays in the list until somebody acknowledges it
     inhibits: bool = False  # while it is active, what stands under its asset is silent by design
     above: tuple[str, ...] = ()  # assets and devices whose alarms may inhibit this one
+    silent_at_work: bool = False  # suppressed by design while somebody works on the asset
 
 
 @dataclass(frozen=True, slots=True)

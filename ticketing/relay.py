@@ -1,27 +1,124 @@
-"""A gateway whose orders live in a database that it shares: what the engine says waits here until it arrives there.
+"""A gateway of several that share a core: what its engine says waits here until it has arrived there.
 
-The judge's state and what it says are committed together, locally; the shared database may be away. Everything
-is idempotent there, so what was told twice happened once.
+The judge's state and what it says are committed together in a database of the gateway's own; the shared one may be
+away. An episode has its name for ever, so what is told twice happened once: raised once, at each severity once,
+cleared once. What the core decided (the rules' steps) is asked now and then, and remembered for while it is away.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sqlalchemy import delete, func, select
 
+from ticketing.desk import Desk, Tx, View
+from ticketing.errors import FieldError, NotFoundError
 from ticketing.events import canonical
-from ticketing.records import Decision, OrderPolicy, RaisedAlarm
+from ticketing.records import Decision, EngineState, OrderPolicy, RaisedAlarm, RuleStep
 from ticketing.tables import forward
 
-if TYPE_CHECKING:
-    from ticketing.desk import Desk, Tx
-
 WAITS = Decision("forwarded", None, "waits for the shared database")
+LIMIT = 100  # sayings in one transaction of the shared core: others of the site wait for it
+TICK_EVERY = 5_000  # ms of the engine's time between two looks at the core's timers when nothing is said
+STEPS = "rule steps"  # the state that remembers them
+
+
+class Branch:
+    """This gateway's end: ``local`` is its own database, ``shared`` the core, which may be away.
+
+    Threads may share it: one tells it what the engine says, one relays. ``heard`` is called when there is news.
+    """
+
+    def __init__(self, local: Desk, shared: Desk, heard: Callable[[], None] = lambda: None) -> None:
+        self._local, self._shared, self.heard = local, shared, heard
+        self._now = self._ticked = 0  # UTC ms: how far the engine has come, and the core's timers by it
+
+    @contextmanager
+    def transaction(self) -> Iterator[Forwarding]:
+        """One local transaction: the engine's state, and what it says for later."""
+        with self._local.transaction() as tx:
+            said = Forwarding(tx)
+            yield said
+        self._now = max(self._now, said.now)
+        if said.decisions or self._due():
+            self.heard()
+
+    @contextmanager
+    def read(self) -> Iterator[Kept]:
+        """What is kept here."""
+        with self._local.read() as view:
+            yield Kept(view)
+
+    def waiting(self) -> int:
+        """How much has not arrived yet."""
+        with self._local.read() as read:
+            count = select(func.count()).select_from(forward).where(read.here(forward))
+            return read.connection.scalar(count) or 0
+
+    def relay(self, limit: int = LIMIT) -> list[Decision]:
+        """Tell the core the oldest of what waits, then forget it here; with the last of it the core's timers go on.
+
+        StorageError while it is away. What it refuses for good is a decision ``refused``, and forgotten too.
+        """
+        now = self._now
+        with self._local.read() as read:
+            oldest = select(forward).where(read.here(forward)).order_by(forward.c.seq).limit(limit)
+            rows = read.connection.execute(oldest).all()
+        if not rows and not self._due():
+            return []
+        try:
+            with self._shared.transaction() as tx:
+                for row in rows:
+                    _apply(tx, row.verb, json.loads(row.body))
+                if len(rows) < limit:
+                    tx.tick(now)
+                decisions = tx.decisions
+        except (NotFoundError, FieldError) as error:  # of one row
+            if len(rows) != 1:
+                return self.relay(1)
+            decisions = [Decision("refused", None, f"{rows[0].verb} {rows[0].body[:200]}: {error}")]
+        if len(rows) < limit:
+            self._ticked = now
+        if rows:
+            with self._local.transaction() as own:
+                told = own.here(forward) & (forward.c.seq <= rows[-1].seq)
+                own.connection.execute(delete(forward).where(told))
+        return decisions
+
+    def ask(self) -> bool:
+        """Ask the core which steps the rules' versions have taken; whether it says another thing than before."""
+        with self._shared.read() as read:
+            steps = canonical([asdict(step) for step in read.rule_stages().values()]).encode()
+        with self._local.transaction() as tx:
+            before = tx.load_state(STEPS)
+            if before is not None and before.blob == steps:
+                return False
+            tx.save_state(STEPS, 0, steps)
+        return True
+
+    def _due(self) -> bool:
+        return self._now - self._ticked >= TICK_EVERY
+
+
+class Kept:
+    """What a gateway keeps of its own, and what the core said last."""
+
+    def __init__(self, view: View) -> None:
+        self._view = view
+
+    def load_state(self, name: str) -> EngineState | None:
+        """What ``save_state`` kept under this name."""
+        return self._view.load_state(name)
+
+    def rule_stages(self) -> dict[str, RuleStep]:
+        """Where each rule stands that ever took a step, as far as we know."""
+        kept = self._view.load_state(STEPS)
+        steps = json.loads(kept.blob) if kept else []
+        return {step["rule_id"]: RuleStep(**{**step, "assets": tuple(step["assets"])}) for step in steps}
 
 
 class Forwarding:
@@ -30,6 +127,7 @@ class Forwarding:
     def __init__(self, tx: Tx) -> None:
         self._tx = tx
         self.decisions: list[Decision] = []
+        self.now = 0
         last = select(func.max(forward.c.seq)).where(tx.here(forward))
         self._seq = tx.connection.scalar(last) or 0
 
@@ -64,43 +162,15 @@ class Forwarding:
         """A counter of the machine moved."""
         self._say("counter", {"asset": asset, "name": name, "value": value, "at": at})
 
+    def tick(self, now: int) -> None:
+        """How far the engine has come."""
+        self.now = now
+
     def _say(self, verb: str, body: Mapping[str, Any]) -> Decision:
         self._seq += 1
         self._tx.add(forward, seq=self._seq, verb=verb, body=canonical(body))
         self.decisions.append(WAITS)
         return WAITS
-
-
-@contextmanager
-def forwarding(local: Desk) -> Iterator[Forwarding]:
-    """A local transaction that takes what the engine says, for later."""
-    with local.transaction() as tx:
-        yield Forwarding(tx)
-
-
-def waiting(local: Desk) -> int:
-    """How much has not arrived yet."""
-    with local.read() as read:
-        return (
-            read.connection.scalar(select(func.count()).select_from(forward).where(read.here(forward))) or 0
-        )
-
-
-def relay(local: Desk, shared: Desk, *, limit: int = 200) -> list[Decision]:
-    """Tell the shared database the oldest of what waits, then forget it here; raises if it is away."""
-    with local.read() as read:
-        oldest = select(forward).where(read.here(forward)).order_by(forward.c.seq).limit(limit)
-        rows = read.connection.execute(oldest).all()
-    if not rows:
-        return []
-    with shared.transaction() as tx:
-        for row in rows:
-            _apply(tx, row.verb, json.loads(row.body))
-        decisions = tx.decisions
-    with local.transaction() as tx:
-        told = tx.here(forward) & (forward.c.seq <= rows[-1].seq)
-        tx.connection.execute(delete(forward).where(told))
-    return decisions
 
 
 def _apply(tx: Tx, verb: str, body: dict[str, Any]) -> None:
