@@ -45,6 +45,11 @@ def term(language: Language, kind: str, code: str) -> str:
     return found if found != code else code.replace("_", " ")
 
 
+def both(kind: str, code: str) -> str:
+    """``code`` in both languages, for a paper that travels: 挂起 · on hold."""
+    return " · ".join(dict.fromkeys(term(language, kind, code) for language in LANGUAGES))
+
+
 def choose(asked: str | None, accept: str | None, site: Language) -> Language:
     """The language for one reader: their own choice, else what the browser accepts, else the site's."""
     for language in LANGUAGES:

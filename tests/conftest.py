@@ -26,8 +26,9 @@ PARTS = {
     "chromium": ("chromium", "chromium"),
     "postgresql": ("initdb", "postgresql"),
     "systemd": ("systemd-analyze", "systemd"),
+    "fonts": ("opentype/noto/NotoSansCJK-Regular.ttc", "fonts-noto-cjk"),
 }
-PLACES = ("/usr/sbin", "/usr/lib/postgresql/*/bin")  # where Debian puts what is not in everyone's PATH
+PLACES = ("/usr/sbin", "/usr/lib/postgresql/*/bin", "/usr/share/fonts")  # where Debian puts what is in no PATH
 
 _missing = pytest.StashKey[Counter[str]]()
 

@@ -22,7 +22,8 @@ from gateway.commands.options import (
 )
 
 if TYPE_CHECKING:
-    from ticketing import Desk, Order
+    from ticketing import Desk, Order, View
+    from ticketing.printing import Paper
 
 app = typer.Typer()
 orders_app = typer.Typer(
@@ -180,32 +181,50 @@ def orders_attach(
 def orders_document(
     number: str,
     html: Annotated[bool, typer.Option("--html", help="one page to print, instead of JSON")] = False,
-    check: Annotated[Path | None, typer.Option(help="say whether this JSON is the order as signed")] = None,
+    pdf: Annotated[Path | None, typer.Option(help="write a PDF here, with the JSON inside")] = None,
+    check: Annotated[
+        Path | None, typer.Option(help="say whether this JSON or PDF is what was signed")
+    ] = None,
     site: AtSite = None,
 ) -> None:
     """The order as it was signed, on standard output; the JSON's SHA-256 stands in its history."""
-    import hashlib
-
-    from gateway import printing
-    from ticketing import NotFoundError
+    from gateway import i18n
+    from ticketing.printing import Typesetter, lay_out, page
 
     desk = desk_of(site)
     with refusals(), desk.read() as read:
-        text = read.document(number)
-        try:
-            seal = read.seal(number)
-        except NotFoundError:
-            seal = None
-        pictures = [each for each in read.attachments(number) if each.mime.startswith("image/")]
-        images = {each.sha256: (each.mime, read.attachment(number, each.sha256)) for each in pictures}
-    if check is None:
-        typer.echo(printing.page(text, seal, images) if html else text, nl=html)
-        return
-    if seal is None:
-        fail(f"{number} is not signed", 1)
-    if hashlib.sha256(check.read_bytes()).hexdigest() != seal["document"]:
-        fail(f"{check} is not what {seal['by']} signed", 1)
-    typer.echo(f"{check} is what {seal['by']} signed ({seal['document']})")
+        paper = lay_out(read, number, i18n.both)
+        if check is not None:
+            _check_document(read, paper, check)
+        elif pdf is not None:
+            try:
+                pdf.write_bytes(Typesetter().pdf(paper))
+            except OSError as error:
+                fail(f"{pdf}: {error.strerror}", 74)
+            typer.echo(f"{pdf}: {number}, SHA-256 of the document {paper.sha256}")
+        else:
+            typer.echo(page(paper) if html else paper.document, nl=html)
+
+
+def _check_document(read: View, paper: Paper, file: Path) -> None:
+    """Say whether the file is what was signed; exit 1 where it is not."""
+    import hashlib
+
+    from ticketing.printing import Typesetter, original_in
+
+    if not file.is_file():
+        fail(f"{file}: there is no such file", 2)
+    data, seal = file.read_bytes(), read.seal(paper.number)
+    original = original_in(data) if data.startswith(b"%PDF-") else data
+    if original is None or hashlib.sha256(original).hexdigest() != seal["document"]:
+        fail(f"{file} is not what {seal['by']} signed", 1)
+    if original is not data and Typesetter().pdf(paper) != data:
+        fail(
+            f"{file} carries the JSON that {seal['by']} signed, but its pages are not those printed here: "
+            "changed, or set with other fonts or versions",
+            1,
+        )
+    typer.echo(f"{file} is what {seal['by']} signed ({seal['document']})")
 
 
 @app.command()

@@ -9,11 +9,12 @@ from urllib.parse import quote
 from fastapi import APIRouter, Header, Query, Response
 from pydantic import Field
 
-from gateway import printing
+from gateway import i18n
 from gateway.web.api import Bytes, Given, refused, takes
 from gateway.web.house import Hall, Who, may
-from ticketing import Attachment, NotFoundError
+from ticketing import Attachment
 from ticketing.attachments import BEGINS
+from ticketing.printing import lay_out, page
 
 router = APIRouter(tags=["Work orders"])
 
@@ -88,19 +89,23 @@ def document(house: Hall, number: str) -> Response:
     response_class=Response,
 )
 def printable(house: Hall, number: str) -> Response:
-    """The same as one page to print or to keep as PDF, in both languages, with signature and hash."""
+    """The same as one page to print, in both languages, with signature and hash."""
     with house.desk.read() as desk:
-        text = desk.document(number)
-        try:
-            seal = desk.seal(number)
-        except NotFoundError:
-            seal = None
-        images = {
-            each.sha256: (each.mime, desk.attachment(number, each.sha256))
-            for each in desk.attachments(number)
-            if each.mime.startswith("image/")
-        }
-    return _file(f"{number}.html", printing.page(text, seal, images).encode(), "text/html; charset=utf-8")
+        paper = lay_out(desk, number, i18n.both)
+    return _file(f"{number}.html", page(paper).encode(), "text/html; charset=utf-8")
+
+
+@router.get(
+    "/api/work-orders/{number}/document.pdf",
+    dependencies=[may("order.read")],
+    responses={**refused(404, 503), 200: {"content": {"application/pdf": {}}, "description": "A4"}},
+    response_class=Response,
+)
+def pdf(house: Hall, number: str) -> Response:
+    """The same as PDF, with the JSON document attached to it. 503 where Typst or a Chinese font is missing."""
+    with house.desk.read() as desk:
+        paper = lay_out(desk, number, i18n.both)
+    return _file(f"{number}.pdf", house.typesetter.pdf(paper), "application/pdf")
 
 
 @router.put("/api/me/pin", status_code=204, dependencies=[may("order.open")], responses=refused())

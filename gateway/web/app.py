@@ -39,13 +39,15 @@ from gateway.web.guard import Guard
 from gateway.web.house import House, may
 from gateway.web.render import STATIC, Renderer, StaticAssets
 from ticketing import Desk
+from ticketing.printing import Typesetter
 
 
 def furnished(site: Site, desk: Desk, store: Readable, daemon: Daemon, now: Callable[[], int]) -> House:
     """What the routes use; the core learns whom the site file names, and says from now on who is there."""
     introduce(desk, site, now())
     site = replace(site, people=Register(desk))
-    return House(site, desk, store, daemon, LiveFeed(daemon), Renderer(site), now, Door(desk, site.web))
+    door = Door(desk, site.web)
+    return House(site, desk, store, daemon, LiveFeed(daemon), Renderer(site), now, door, Typesetter())
 
 
 def create_app(

@@ -16,6 +16,7 @@ from gateway.web.daemon import Daemon, LiveFeed
 from gateway.web.door import Door, Visitor
 from gateway.web.render import Renderer, reader_language
 from ticketing import Actor, Desk, require
+from ticketing.printing import Typesetter
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class House:
     renderer: Renderer
     now: Callable[[], int]
     door: Door
+    typesetter: Typesetter
 
 
 def _house(request: Request) -> House:

@@ -21,6 +21,7 @@ from gateway.web.guard import HEADERS
 from gateway.web.house import House
 from gateway.web.render import reader_language
 from ticketing import FieldError, ForbiddenError, MoveRefusedError, NotFoundError, StaleError, StorageError
+from ticketing.printing import PrintingError
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +36,7 @@ REFUSALS: dict[type[Exception], int] = {
     TooManyListenersError: 503,
     StoreError: 503,
     StorageError: 503,
+    PrintingError: 503,
     SignInNeededError: 401,
     BusyError: 429,
     HTTPException: 400,
@@ -70,6 +72,8 @@ def refusal(error: Exception, language: Language) -> str:
             text = _("Please sign in.")
         case ForbiddenError():
             text = _("That is for somebody else to do.")
+        case PrintingError():
+            text = _("No PDF can be made here just now; the page to print can.")
         case StaleError():
             text = _("Somebody changed this meanwhile. Please read it again and repeat what you wanted.")
         case _ if status_of(error) == 404:

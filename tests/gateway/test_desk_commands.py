@@ -39,6 +39,7 @@ def say(site: Path, *words: str, code: int = 0) -> Result:
     return result
 
 
+@pytest.mark.needs("fonts")
 def test_an_order_from_report_to_document(site: Path) -> None:
     made = say(
         site, "orders", "create", "pump-1", "机封漏油", "--failure-mode", "ELU", "--as", "li", "--json"
@@ -69,6 +70,13 @@ def test_an_order_from_report_to_document(site: Path) -> None:
         in say(site, "orders", "document", number, "--check", str(kept), code=1).stderr
     )
     assert "机封漏油" in say(site, "orders", "document", number, "--html").output
+    paper = site / "signed.pdf"
+    say(site, "orders", "document", number, "--pdf", str(paper))
+    assert "is what wang signed" in say(site, "orders", "document", number, "--check", str(paper)).output
+    paper.write_bytes(
+        paper.read_bytes().replace(b"/Rotate 0", b"/Rotate 9").replace(b"/FontFile", b"/FontFole")
+    )
+    assert "its pages" in say(site, "orders", "document", number, "--check", str(paper), code=1).stderr
 
 
 def test_who_is_nobody_and_what_is_nothing(site: Path) -> None:

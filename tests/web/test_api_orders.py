@@ -11,6 +11,7 @@ from starlette.testclient import TestClient
 
 from ticketing import Desk
 from ticketing.attachments import LIMIT
+from ticketing.printing import original_in
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"picture"
 ORDERS = "/api/work-orders"
@@ -72,6 +73,14 @@ def test_from_report_to_signature(client: TestClient, reported: dict[str, Any]) 
     assert seal["payload"]["fields"]["document"] in page
     assert "机封漏油" in page
     assert "<script" not in page
+
+
+@pytest.mark.needs("fonts")
+def test_the_pdf_carries_the_document(client: TestClient, reported: dict[str, Any]) -> None:
+    address = f"{ORDERS}/{reported['number']}/document"
+    pdf = client.get(f"{address}.pdf")
+    assert pdf.headers["content-type"] == "application/pdf"
+    assert original_in(pdf.content) == client.get(f"{address}.json").content
 
 
 def test_a_fault_that_is_open_already_is_named(client: TestClient, reported: dict[str, Any]) -> None:

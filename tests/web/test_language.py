@@ -18,6 +18,7 @@ from gateway import i18n
 from gateway.config import Site
 from rules.functions import FUNCTIONS
 from ticketing import FIELDS, MOVES, Desk, State
+from ticketing.printing.layout import SHOWN
 
 GATEWAY = Path(i18n.__file__).parent
 METHODS = [("web/templates/**.html", "jinja2"), ("**.py", "python")]
@@ -46,7 +47,7 @@ def codes() -> Iterator[tuple[str, str]]:
         "state": [state.value for state in State],
         "move": [move for move in MOVES if move not in {"recur", "auto_close", "self_cleared", "escalate"}],
         "event": ["open", "occurrence", "severity_raised", "signal_normal", "task_added", "verified", *MOVES],
-        "field": list(FIELDS),
+        "field": [*FIELDS, *SHOWN],
         "quality": [reason.name.lower() for reason in Reason],
         "wire": list(KINDS),
         "severity": list("1234"),
@@ -59,6 +60,7 @@ def codes() -> Iterator[tuple[str, str]]:
         "role": ["viewer", "technician", "lead", "engineer", "admin"],
         "device": ["healthy", "suspect", "parked", "cut_off"],
         "type": ["condition", "inspection", "corrective", "preventive", "reinspection", "flood"],
+        "signed": ["pin", "drawn", "named"],
         "store": ["history", "influxdb"],
         "model state": ["commissioning", "live", "stopped", "blind"],
     }
