@@ -16,7 +16,8 @@ from rules.rule import Rule, RuleError
 from rules.transition import Transition
 
 DAY = 86_400_000_000_000
-ON_DELAY = "on_delay"
+ON_DELAY, DEADBAND = "on_delay", "deadband"  # numbers of a rule that are no parameters
+ENOUGH = 0.1  # of the present noise: a proposal for a rule that cries too often leaves no more
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +31,16 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a rule did: ``delays`` in ns, one for each fault found in time; ``healthy`` ns without a fault."""
+    """How a rule did: ``delays`` in ns, one for each fault found in time; ``healthy`` ns without a fault.
+
+    ``swings``: how often an alarm came back before it had cleared.
+    """
 
     false_alarms: int = 0
     healthy: int = 0
     delays: tuple[int, ...] = ()
     missed: int = 0
+    swings: int = 0
 
     def __add__(self, other: Outcome) -> Outcome:
         return Outcome(
@@ -43,7 +48,13 @@ class Outcome:
             self.healthy + other.healthy,
             self.delays + other.delays,
             self.missed + other.missed,
+            self.swings + other.swings,
         )
+
+    @property
+    def noise(self) -> int:
+        """How often somebody was called for nothing."""
+        return self.false_alarms + self.swings
 
     @property
     def false_a_day(self) -> float:
@@ -65,13 +76,20 @@ class Point:
 
 
 def judge(
-    said: Iterable[Transition], faults: Sequence[Fault], start: int, end: int, severity: int = 1
+    said: Sequence[Transition],
+    faults: Sequence[Fault],
+    start: int,
+    end: int,
+    severity: int = 1,
+    *,
+    unknown: Sequence[tuple[int, int]] = (),
 ) -> Outcome:
     """Hold what a rule said over [start, end) against the labels; alarms below ``severity`` do not count.
 
-    An alarm that is on already when a fault begins is a false one, and does not find the fault.
+    An alarm that is on already when a fault begins is a false one, and does not find the fault. What was raised in
+    an ``unknown`` stretch counts neither way.
     """
-    raised = _reached(said, severity)
+    raised = [at for at in _reached(said, severity) if not any(a <= at <= b for a, b in unknown)]
     right = [[time for time in raised if fault.onset <= time <= fault.end] for fault in faults]
     in_time = [
         times[0] - fault.onset
@@ -84,6 +102,7 @@ def judge(
         healthy=max(end - start - faulty, 0),
         delays=tuple(in_time),
         missed=len(faults) - len(in_time),
+        swings=sum(transition.kind == "reactivated" for transition in said),
     )
 
 
@@ -97,21 +116,25 @@ def _reached(said: Iterable[Transition], severity: int) -> list[int]:
 
 
 def variant(rule: Rule, number: str, value: float, severity: int) -> Rule:
-    """The rule with another value of a parameter, or (``on_delay``, in s) of the on-delay of one severity."""
+    """The rule with another value of a parameter, of its deadband, or (s) of the on-delay of one severity."""
     settings = rule.settings
     if number in settings.params:
-        return Rule(
-            rule.id, settings.model_copy(update={"params": {**settings.params, number: float(value)}})
-        )
-    if number != ON_DELAY:
-        known = ", ".join([*settings.params, ON_DELAY])
+        change: dict[str, object] = {"params": {**settings.params, number: float(value)}}
+    elif number == DEADBAND:
+        change = {"clear": settings.clear.model_copy(update={"deadband": float(value)})}
+    elif number == ON_DELAY:
+        delay = parse_duration(f"{value:.3f}s")
+        limits = settings.when
+        change = {
+            "when": tuple(
+                limit.model_copy(update={"on_delay": delay}) if limit.severity == severity else limit
+                for limit in limits
+            )
+        }
+    else:
+        known = ", ".join([*settings.params, ON_DELAY, DEADBAND])
         raise RuleError(f"rule {rule.id} has no parameter {number}; it has: {known}")
-    delay = parse_duration(f"{value:.3f}s")
-    when = tuple(
-        limit.model_copy(update={"on_delay": delay}) if limit.severity == severity else limit
-        for limit in settings.when
-    )
-    return Rule(rule.id, settings.model_copy(update={"when": when}))
+    return Rule(rule.id, settings.model_copy(update=change))
 
 
 def knee(points: Sequence[Point]) -> int | None:
@@ -130,6 +153,34 @@ def knee(points: Sequence[Point]) -> int | None:
     most_noise = max(noise.values()) or 1.0
     longest = max(points[i].outcome.delay for i in fit) or 1.0
     return min(fit, key=lambda i: math.hypot(noise[i] / most_noise, points[i].outcome.delay / longest))
+
+
+def quieter(points: Sequence[Point], present: Outcome) -> int | None:
+    """The place of the first of ``points`` that loses nothing that is found at ``present`` and takes the noise away.
+
+    They are in the order of their distance from the present value, so it is the least change that does. None: none
+    does.
+    """
+    fit = (
+        i
+        for i, point in enumerate(points)
+        if point.outcome.missed <= present.missed and point.outcome.noise <= ENOUGH * present.noise
+    )
+    return next(fit, None)
+
+
+def beyond(peaks: Sequence[float], upwards: bool, steps: int = 12) -> list[float]:
+    """Limits just beyond shares of these peaks, the nearest first, in three digits as a person would write them."""
+    ordered = sorted(peaks, reverse=not upwards)
+    found = [ordered[max(0, math.ceil(len(ordered) * n / steps) - 1)] for n in range(1, steps + 1)]
+    return list(dict.fromkeys(_just_beyond(peak, upwards) for peak in found))
+
+
+def _just_beyond(peak: float, upwards: bool) -> float:
+    digits = 2 - math.floor(math.log10(abs(peak))) if peak else 2
+    scale = 10.0**digits
+    rounded = (math.floor(peak * scale) + 1) / scale if upwards else (math.ceil(peak * scale) - 1) / scale
+    return round(rounded, max(digits, 0))
 
 
 def _with_neighbours(points: Sequence[Point], i: int) -> float:
@@ -151,6 +202,8 @@ def as_toml(rule: Rule, number: str, value: float, severity: int, asset: str | N
     if number == ON_DELAY:
         written = write_duration(parse_duration(f"{value:.3f}s"))
         return f'[[rule.{rule.id}.when]]\nseverity = {severity}\non_delay = "{written}"\n'
+    if number == DEADBAND and number not in rule.settings.params:
+        return f"[rule.{rule.id}.clear]\ndeadband = {value:g}\n"
     if asset is not None:
         return f"[asset.{asset}.params.{rule.id}]\n{number} = {value:g}\n"
     params = {**rule.settings.params, number: value}

@@ -22,6 +22,7 @@ from gateway.commands import (
     profiles,
     recording,
     reload,
+    rule_figures,
     rule_versions,
     rules,
 )
@@ -40,6 +41,7 @@ app.add_typer(models.app, name="models")
 app.add_typer(notify.app, name="notify")
 app.add_typer(profiles.app, name="profiles")
 rules.app.add_typer(rule_versions.app)
+rules.app.add_typer(rule_figures.app)
 app.add_typer(rules.app, name="rules")
 app.add_typer(kb.app, name="kb")
 app.add_typer(plans.app, name="plans")

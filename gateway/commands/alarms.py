@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gateway.commands.options import AsJson, AsPerson, AtSite, acting, desk_of, fail, now_ms, refusals
+from gateway.commands.options import (
+    AsJson,
+    AsPerson,
+    AtSite,
+    acting,
+    desk_of,
+    duration_ms,
+    fail,
+    now_ms,
+    refusals,
+)
 
 if TYPE_CHECKING:
     from ticketing import Alarm
@@ -94,7 +104,7 @@ def shelve(
     from gateway import show
 
     desk, now = desk_of(site), now_ms()
-    until = now + _duration(lasting)
+    until = now + duration_ms(lasting)
     with refusals(), desk.transaction() as tx:
         tx.shelve(acting(desk, person), asset, at=now, until=until, reason=reason, rule_id=rule)
     typer.echo(f"{asset} is shelved until {show.when(until)}")
@@ -131,18 +141,9 @@ def journal(
 
     now = now_ms()
     with desk_of(site).read() as read:
-        found = read.alarm_events(now - _duration(last), now + 1, asset=asset)
+        found = read.alarm_events(now - duration_ms(last), now + 1, asset=asset)
     if as_json:
         typer.echo(json.dumps([asdict(event) for event in found], ensure_ascii=False, indent=2))
         return
     rows = [(show.when(e.at), e.asset, e.rule_id, e.kind, e.actor, e.note) for e in found]
     show.table(("at", "asset", "rule", "what", "who", "note"), rows, "nothing happened")
-
-
-def _duration(text: str) -> int:
-    from rules.duration import parse_duration
-
-    try:
-        return round(parse_duration(text).total_seconds() * 1000)
-    except ValueError as error:
-        fail(str(error), 2)

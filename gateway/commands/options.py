@@ -130,3 +130,18 @@ def moment(text: str) -> int:
         return round(datetime.fromisoformat(text).astimezone().timestamp() * 1000)
     except ValueError:
         fail(f"{text!r} is no time; 2026-03-01 or 2026-03-01T08:30 would do", 2)
+
+
+def duration_ms(text: str) -> int:
+    """A duration such as "90s", "8h" or "7d", as the ticket core counts."""
+    from rules.duration import parse_duration
+
+    try:
+        return round(parse_duration(text).total_seconds() * 1000)
+    except ValueError as error:
+        fail(str(error), 2)
+
+
+def percent(share: float | None) -> str:
+    """A share from 0 to 1 for people."""
+    return "unknown yet" if share is None else f"{share:.0%}"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gateway.commands.options import AsJson, SiteFolder, fail, open_desk, read_site
+from gateway.commands.options import AsJson, SiteFolder, duration_ms, fail, open_desk, read_site
 
 if TYPE_CHECKING:
     from gateway.replaying import Moment
@@ -30,7 +30,7 @@ def record(
     from gateway import recording
     from gateway.control import stream
 
-    site, seconds = read_site(folder), _seconds(lasting)
+    site, seconds = read_site(folder), duration_ms(lasting) / 1000
 
     def told() -> Iterator[Mapping[str, Any]]:
         end = time.monotonic() + seconds
@@ -106,12 +106,3 @@ def _told(moment: Moment, *, as_json: bool) -> Iterator[str]:
             if as_json
             else f"{show.when(at)}    {decision.kind} {decision.number or ''}: {decision.why}"
         )
-
-
-def _seconds(text: str) -> float:
-    from rules.duration import parse_duration
-
-    try:
-        return parse_duration(text).total_seconds()
-    except ValueError as error:
-        fail(str(error), 2)

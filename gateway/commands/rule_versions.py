@@ -1,4 +1,4 @@
-"""`rules stages`, `rules promote`, `rules history`, `rules figures`: the life of versions, and what became of them."""
+"""`rules stages`, `rules promote`, `rules history`: the life of versions, and what became of them."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from gateway.commands.options import (
     fail,
     now_ms,
     open_desk,
+    percent,
     read_site,
     refusals,
 )
@@ -24,10 +25,8 @@ from gateway.commands.options import (
 if TYPE_CHECKING:
     from gateway.config import Site
     from rules import Rule
-    from ticketing import AlarmFigures, RuleFigures
 
 app = typer.Typer()
-NUISANCE = 0.3  # of a rule's alarms; beyond it nobody believes it any more
 RuleId = Annotated[str, typer.Argument(metavar="RULE", help="the rule's id")]
 
 
@@ -144,81 +143,8 @@ def history(folder: SiteFolder, rule: RuleId, as_json: AsJson = False) -> None:
         typer.echo(f"    the past: {_told(step.backtest)}")
         for figure in figures:
             typer.echo(
-                f"    since: {figure.alarms} alarms, {figure.orders} orders, work yield {_share(figure.work_yield)}"
+                f"    since: {figure.alarms} alarms, {figure.orders} orders, work yield {percent(figure.work_yield)}"
             )
-
-
-@app.command()
-def figures(
-    folder: SiteFolder,
-    last: Annotated[str, typer.Option(metavar="DURATION", help="how far back")] = "7d",
-    worst: Annotated[int, typer.Option(min=1, help="so many rules")] = 10,
-    as_json: AsJson = False,
-) -> None:
-    """What the alarms were worth: figures after ISA-18.2, and the rules that cry most with what may help."""
-    from gateway import show
-    from gateway.building import build_rules
-    from gateway.config import scoped
-
-    site = read_site(folder)
-    monitored = {asset for rule in build_rules(site).values() for asset in scoped(site, rule.settings.scope)}
-    end = now_ms()
-    start = end - round(_duration(last) * 1000)
-    with open_desk(site).read() as read:
-        every = read.alarm_figures(start, end, monitored=monitored)
-        found = read.rule_figures(start, end)[:worst]
-    if as_json:
-        body = {"site": asdict(every), "rules": [asdict(each) for each in found]}
-        typer.echo(json.dumps(body, ensure_ascii=False, indent=2))
-        return
-    show.table(("figure", "value", "target"), _site_rows(every))
-    typer.echo("")
-    columns = (
-        "rule", "alarms", "orders", "work yield", "false", "nuisance", "lead time", "chatters", "fleeting", "stale",
-        "silent", "shadow", "what may help",
-    )  # fmt: skip
-    show.table(columns, [_rule_row(each, site) for each in found], "no alarm in that time")
-
-
-def _site_rows(every: AlarmFigures) -> list[tuple[str, str, str]]:
-    per_hour = "" if every.per_hour is None else f"{every.per_hour:.2f}"
-    ack = "" if every.time_to_ack is None else f"{every.time_to_ack / 60_000:.1f} min"
-    return [
-        ("alarms", str(every.alarms), ""),
-        ("silent, in shadow", f"{every.suppressed}, {every.shadow}", ""),
-        ("alarms an hour", per_hour, "at most 6"),
-        ("most in 10 min", str(every.most_in_10_min), "at most 10"),
-        ("10 min with more than 10", _share(every.busy_share), "below 1%"),
-        ("time in flood", _share(every.time_in_flood), "below 1%"),
-        ("share of the ten worst", _share(every.top_ten_share), "below 5%"),
-        ("chattering", str(every.chattering), "none"),
-        ("fleeting", str(every.fleeting), "none"),
-        ("stale", str(every.stale), "below 5"),
-        ("time to acknowledge (median)", ack, ""),
-        (
-            "failures no alarm announced",
-            f"{_share(every.missed)} of {every.failures}" if every.failures else "",
-            "none",
-        ),
-    ]
-
-
-def _rule_row(each: RuleFigures, site: Site) -> tuple[object, ...]:
-    lead = None if each.lead_time is None else f"{each.lead_time / 3_600_000:.1f} h"
-    shares = (_share(each.work_yield), _share(each.false_share), _share(each.nuisance))
-    counts = (each.chattering, each.fleeting, each.stale, each.suppressed, each.shadow)
-    return (each.rule_id, each.alarms, each.orders, *shares, lead, *counts, _help(each, site))
-
-
-def _help(each: RuleFigures, site: Site) -> str:
-    """What an engineer would try first."""
-    if each.rule_id not in site.rules:
-        return "no rule of the site any more"
-    if each.chattering:
-        return "widen its deadband or off_delay; meanwhile: alarms shelve"
-    if each.nuisance is not None and each.nuisance > NUISANCE:
-        return f"rules tune {site.folder} {each.rule_id}"
-    return "clear what has stood for a day, or mend the sensor" if each.stale else ""
 
 
 def _in_scope(site: Site, rule: Rule, canary: list[str]) -> None:
@@ -272,16 +198,3 @@ def _tell_the_daemon(site: Site) -> str:
     except (OSError, ValueError):
         return "; no gateway is running, the next one follows"
     return "; the gateway follows"
-
-
-def _share(value: float | None) -> str:
-    return "unknown yet" if value is None else f"{value:.0%}"
-
-
-def _duration(text: str) -> float:
-    from rules.duration import parse_duration
-
-    try:
-        return parse_duration(text).total_seconds()
-    except ValueError as error:
-        fail(str(error), 2)

@@ -22,7 +22,7 @@ _PERIOD = "10s"
 
 @dataclass(frozen=True, slots=True)
 class Lesson:
-    """A past of one asset with what is known of its faults, UTC ns."""
+    """A past of one asset with what is known of its faults, UTC ns; alarms in ``unknown`` count neither way."""
 
     name: str
     asset: str
@@ -30,6 +30,7 @@ class Lesson:
     start: int
     end: int
     faults: tuple[Fault, ...]
+    unknown: tuple[tuple[int, int], ...] = ()
 
 
 def from_files(site: Site, files: Sequence[Path], asset: str | None) -> list[Lesson]:

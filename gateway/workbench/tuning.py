@@ -4,41 +4,25 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from gateway.config import Site, overrides, spans
+from gateway.config import Site, overrides
 from gateway.i18n import Language, speaker
 from gateway.workbench import drawing
 from gateway.workbench.facts import quantities
 from gateway.workbench.labels import Lesson
 from gateway.workbench.page import Grid, Page, Section
+from gateway.workbench.question import Played, Question, bound_with, compared, outcome_of
 from gateway.workbench.recorded import PastError
-from gateway.workbench.trial import Progress, pulse, silent
-from rules import Bound, Rule, Transition, bind, lint
-from rules.condition import Test
-from rules.replay import by_the_clock, replay, rows, ticked
-from rules.tradeoff import ON_DELAY, Outcome, Point, as_toml, judge, knee, spread_values, variant
+from gateway.workbench.trial import Progress, silent
+from rules import Rule, lint
+from rules.tradeoff import ON_DELAY, Outcome, Point, as_toml, knee, spread_values
 
 _HOUR = 3600e9
-Table = tuple[NDArray[np.int64], NDArray[np.float64]]
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """Which number of which rule, on which asset; alarms from ``severity`` on count. ``own``: the asset has its own."""
-
-    rule: Rule
-    asset: str
-    number: str
-    severity: int
-    present: float
-    own: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +48,7 @@ def ask(site: Site, rule: Rule, asset: str, number: str | None) -> Question:
     """What is to be tuned; without a name the first parameter of the most severe limit that is compared alone."""
     worst = max(rule.settings.when, key=lambda when: when.severity)
     if number is None:
-        number = next((name for name in rule.settings.params if _alone(name, worst.expr)), ON_DELAY)
+        number = next((name for name in rule.settings.params if compared(name, rule, worst.expr)), ON_DELAY)
     of = [when for when in rule.settings.when if number == ON_DELAY or re.search(rf"\b{number}\b", when.expr)]
     if number != ON_DELAY and number not in rule.settings.params:
         known = ", ".join([*rule.settings.params, ON_DELAY])
@@ -79,10 +63,6 @@ def ask(site: Site, rule: Rule, asset: str, number: str | None) -> Question:
     return Question(rule, asset, number, level.severity, present, number in own)
 
 
-def _alone(name: str, expr: str) -> bool:
-    return re.search(rf"[<>]=? *{name}\b", expr) is not None
-
-
 def tune(
     site: Site,
     asked: Question,
@@ -95,13 +75,13 @@ def tune(
         raise PastError(
             "none of the lessons has a fault: there is nothing to be found, so nothing to tune on"
         )
-    trials = [_Lesson(site, asked, lesson) for lesson in lessons]
-    chosen = list(values) or trials_range(asked, trials)
+    played = [Played(site, asked, lesson) for lesson in lessons]
+    chosen = list(values) or _range(asked, played)
     points = []
     for i, value in enumerate(chosen):
         progress(f"{asked.number} = {value:g}", i / len(chosen))
-        points.append(Point(value, _sum(trial.outcome(value) for trial in trials)))
-    present = _sum(trial.outcome(asked.present) for trial in trials)
+        points.append(Point(value, outcome_of(played, value)))
+    present = outcome_of(played, asked.present)
     return Answer(asked, tuple(points), knee(points), present, tuple(lesson.name for lesson in lessons))
 
 
@@ -112,70 +92,15 @@ def mind(site: Site, answer: Answer) -> list[str]:
         return []
     known = quantities(site, asked.asset)
     before, after = (
-        list(lint.of_binding(_bound(site, asked, value), known))
+        list(lint.of_binding(bound_with(site, asked, value), known))
         for value in (asked.present, answer.points[answer.chosen].value)
     )
     return [text for text in after if text not in before]
 
 
-def _bound(site: Site, asked: Question, value: float) -> Bound:
-    """The rule with that number on the asset."""
-    own = {k: v for k, v in overrides(site, asked.asset, asked.rule.id).items() if k != asked.number}
-    rule = variant(asked.rule, asked.number, value, asked.severity)
-    return bind(rule, asked.asset, spans(site, asked.asset), own)
-
-
-class _Lesson:
-    """One lesson with its columns made once, for every value that is tried."""
-
-    def __init__(self, site: Site, asked: Question, lesson: Lesson) -> None:
-        self._asked, self._lesson = asked, lesson
-        self._bound = partial(_bound, site, asked)
-        present = self._bound(asked.present)
-        self._tracks = [lesson.past.track(signal, lesson.start, lesson.end) for signal in present.inputs]
-        for signal, track in zip(present.inputs, self._tracks, strict=True):
-            if not len(track):
-                raise PastError(f"{lesson.name} has no samples of {signal}")
-        self._tables: dict[tuple[object, ...], Table] = {}
-
-    def outcome(self, value: float) -> Outcome:
-        lesson = self._lesson
-        return judge(
-            self._said(self._bound(value)), lesson.faults, lesson.start, lesson.end, self._asked.severity
-        )
-
-    def _said(self, bound: Bound) -> list[Transition]:
-        series = [(track.times, track.values) for track in self._tracks]
-        if by_the_clock(bound):
-            return ticked(bound, series, np.unique(np.concatenate([pulse(times) for times, _ in series])))
-        if bound.windows not in self._tables:
-            self._tables[bound.windows] = rows(bound, series)
-        return replay(bound, *self._tables[bound.windows])[1]
-
-    def looked_at(self) -> tuple[str, NDArray[np.float64], NDArray[np.float64]] | None:
-        """Of the comparison that the number limits: its operator, and the values in health and while a fault grew."""
-        bound = self._bound(self._asked.present)
-        test = next((test for test in bound.program.tests if _limited(test, self._asked.number)), None)
-        if test is None or by_the_clock(bound):
-            return None
-        times, values = rows(bound, [(track.times, track.values) for track in self._tracks])
-        feature = bound.program.features[test.feature]
-        columns = [values[:, i] for i in range(values.shape[1])]
-        x = columns[feature.input] if feature.compute is None else feature.compute(columns)
-        well, growing = np.isfinite(x), np.zeros(times.size, np.bool_)
-        for fault in self._lesson.faults:
-            well &= (times < fault.onset) | (times > fault.end)
-            growing |= (times >= fault.onset) & (times <= fault.lost)
-        return test.operator, x[well], x[growing & np.isfinite(x)]
-
-
-def _limited(test: Test, number: str) -> bool:
-    return re.search(rf"[<>]=? *{number}$", test.text) is not None
-
-
-def trials_range(asked: Question, trials: Sequence[_Lesson], steps: int = 25) -> list[float]:
+def _range(asked: Question, played: Sequence[Played], steps: int = 25) -> list[float]:
     """From what is usual in health to what faults reach, closer where health ends; else around the present value."""
-    found = [looked for trial in trials if (looked := trial.looked_at()) is not None]
+    found = [looked for each in played if (looked := each.looked_at()) is not None]
     if asked.number == ON_DELAY or not found:
         low = asked.present / 2 if asked.present else 0.0
         return spread_values(low, 2 * asked.present or 600.0, steps)
@@ -192,13 +117,6 @@ def trials_range(asked: Question, trials: Sequence[_Lesson], steps: int = 25) ->
         for value in spread_values(min(usual, end), max(usual, end), count)
     ]
     return sorted(set(values))
-
-
-def _sum(outcomes: Iterator[Outcome]) -> Outcome:
-    total = Outcome()
-    for outcome in outcomes:
-        total += outcome
-    return total
 
 
 # -------------------------------------------------------------------------------------- showing

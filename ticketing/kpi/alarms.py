@@ -77,6 +77,21 @@ class RuleFigures:
 
 
 @dataclass(frozen=True, slots=True)
+class AlarmOutcome:
+    """What became of one alarm of a rule.
+
+    ``verdict``: helped (it led to work, done at ``helped_at``), needless, or unknown: its order is not decided yet
+    or it was silent.
+    """
+
+    asset: str
+    raised_at: int
+    cleared_at: int | None
+    verdict: str
+    helped_at: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class _Raised:
     """An alarm with what became of it; ``outcomes`` and ``helped`` of the orders that hold it."""
 
@@ -92,6 +107,13 @@ class _Raised:
     orders: frozenset[str]
     outcomes: frozenset[str]
     helped_at: int | None
+
+    @property
+    def verdict(self) -> str:
+        if "worked" in self.outcomes:
+            return "helped"
+        undecided = self.orders and not self.outcomes
+        return "unknown" if undecided or not self.heard else "needless"
 
     def lasted(self, end: int) -> int:
         return (self.cleared_at or end) - self.raised_at
@@ -138,6 +160,14 @@ def rule_figures(
         of_rule.setdefault(each.rule_id, []).append(each)
     found = [_rule(name, mine, chatter, end) for name, mine in of_rule.items()]
     return sorted(found, key=lambda figures: (-figures.alarms, figures.rule_id))
+
+
+def outcomes(read: Reading, start: int, end: int, rule_id: str) -> list[AlarmOutcome]:
+    """What became of each alarm that a rule raised in [start, end), the oldest first."""
+    return [
+        AlarmOutcome(each.asset, each.raised_at, each.cleared_at, each.verdict, each.helped_at)
+        for each in _raised(read, start, end, rule_id)
+    ]
 
 
 def _rule(rule_id: str, every: Sequence[_Raised], chatter: Iterable[_Chatter], end: int) -> RuleFigures:
