@@ -16,9 +16,9 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cache, cached_property, partial
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from devices.kinds import KINDS, DeviceSettings, LineSettings, clashes, overloads
 from devices.mqtt import MqttLine
@@ -35,15 +35,14 @@ from rules.duration import parse_duration
 from ticketing.order_settings import OrderSettings
 from ticketing.people_settings import NAME, Person, ShiftSettings
 
-FILES = (
-    "site.toml",
-    "assets.toml",
-    "devices.toml",
-    "rules.toml",
-    "models.toml",
-    "people.toml",
-    "orders.toml",
-)
+TABLES: dict[str, set[str]] = {  # what each file may hold; orders.toml is one form
+    "site.toml": {"site", "spool", "judge", "store", "web", "notify"},
+    "assets.toml": {"class", "asset"},
+    "devices.toml": {"line", "device"},
+    "rules.toml": {"rule"},
+    "models.toml": {"model"},
+    "people.toml": {"person", "shift"},
+}
 UNITS = frozenset(
     [
         "1",
@@ -170,10 +169,16 @@ class SiteSettings(_Form):
     core: SecretStr | None = None  # a PostgreSQL address; absent: SQLite in the state folder
 
 
+def _known_unit(unit: str) -> str:
+    if unit not in UNITS:
+        raise ValueError(_did_you_mean(unit, UNITS, "a unit such as mm/s, degC, bar"))
+    return unit
+
+
 class Signal(_Form):
     """One quantity of a class of assets."""
 
-    unit: str
+    unit: Annotated[str, AfterValidator(_known_unit)]
     range: tuple[float, float] | None = None
     name_zh: str = ""
     name_en: str = ""
@@ -260,7 +265,7 @@ def load_site(folder: Path, *, any_load: bool = False) -> Site:
     """
     reader = _Reader(folder, any_load)
     site = reader.build()
-    if reader.mistakes or site is None:
+    if reader.mistakes:
         raise ConfigError(reader.mistakes)
     return site
 
@@ -270,24 +275,23 @@ class _Reader:
         self.folder = folder
         self.any_load = any_load
         self.mistakes: list[Mistake] = []
+        self.broken: set[str] = set()  # names of tables that have mistakes of their own
 
     def wrong(self, file: str, key: str, found: object, wanted: str) -> None:
-        self.mistakes.append(Mistake(file, key, str(found), wanted))
+        self.mistakes.append(Mistake(file, _cut(key), _cut(str(found)), _cut(wanted)))
 
-    def build(self) -> Site | None:
+    def misfit(self, file: str, key: str, found: object, wanted: str) -> None:
+        """A mistake between tables; none if it only follows from one that is said already."""
+        if found not in {repr(name) for name in self.broken}:
+            self.wrong(file, key, found, wanted)
+
+    def build(self) -> Site:
+        """What the folder says; where there are mistakes, what can be made of the rest, to find more of them."""
         if not (self.folder / "site.toml").is_file():
-            self.wrong(
-                str(self.folder), "", "no site.toml there", "name a site folder, such as examples/demo"
-            )
-            return None
-        tree = {file: self.read(file) for file in FILES}
+            wanted = "name a site folder, such as examples/demo"
+            raise ConfigError([Mistake(str(self.folder), "", "no site.toml there", wanted)])
+        tree = {file: self.tables(file, allowed) for file, allowed in TABLES.items()}
         head, assets, devices = tree["site.toml"], tree["assets.toml"], tree["devices.toml"]
-        self.only(head, "site.toml", {"site", "spool", "judge", "store", "web", "notify"})
-        self.only(assets, "assets.toml", {"class", "asset"})
-        self.only(devices, "devices.toml", {"line", "device"})
-        self.only(tree["rules.toml"], "rules.toml", {"rule"})
-        self.only(tree["models.toml"], "models.toml", {"model"})
-        self.only(tree["people.toml"], "people.toml", {"person", "shift"})
         _check_own_names(assets, self.wrong)
         assets["class"] = self.with_own("class", assets)
         tree["rules.toml"]["rule"] = self.with_own("rule", tree["rules.toml"])
@@ -309,28 +313,39 @@ class _Reader:
             "people": self.table(Person, tree["people.toml"], "people.toml", "person"),
             "shifts": self.table(ShiftSettings, tree["people.toml"], "people.toml", "shift"),
             "channels": self.table(CHANNEL_KINDS, head, "site.toml", "notify"),
-            "orders": self.form(OrderSettings, tree["orders.toml"], "orders.toml", ""),
+            "orders": self.form(OrderSettings, self.read("orders.toml"), "orders.toml", ""),
         }
-        if settings is None or any(value is None for value in read.values()):
-            return None
-        site = Site(self.folder.resolve(), settings, **read)
-        _check_assets(site, self.wrong)
-        _check_lines(site, self.wrong)
-        _check_points(site, self.wrong)
+        orphans = {name for name, asset in read["assets"].items() if asset.asset_class in self.broken}
+        self.broken |= orphans
+        read["assets"] = {name: asset for name, asset in read["assets"].items() if name not in orphans}
+        known = {name: value for name, value in read.items() if value is not None}
+        site = Site(self.folder.resolve(), settings or SiteSettings(id="unread", name=""), **known)
+        _check_assets(site, self.misfit)
+        _check_lines(site, self.misfit)
+        _check_points(site, self.misfit)
         loads = [] if self.any_load else overloads(site.lines, site.devices)
         for clash in clashes(site.lines, site.devices) + loads:
             self.wrong("devices.toml", clash.key, clash.found, clash.wanted)
-        _check_rules(site, self.wrong)
-        _check_models(site, self.wrong)
-        _check_people(site, self.wrong)
-        _check_channels(site, self.wrong)
+        if not self.broken & tree["models.toml"].get("model", {}).keys():  # rules may watch their scores
+            _check_rules(site, self.misfit)
+        _check_models(site, self.misfit)
+        _check_people(site, self.misfit)
+        _check_channels(site, self.misfit)
         return site
 
-    def with_own(self, name: str, tree: dict[str, Any]) -> Any:
+    def tables(self, file: str, allowed: set[str]) -> dict[str, Any]:
+        """The tables of one file, each a table indeed."""
+        tree = self.read(file)
+        for key, data in tree.items():
+            if key not in allowed:
+                self.wrong(file, key, "an unknown table", _did_you_mean(key, allowed))
+            elif not isinstance(data, dict):
+                self.wrong(file, key, _short(data), f"a table [{key}] would do")
+        return {key: data for key, data in tree.items() if isinstance(data, dict)}
+
+    def with_own(self, name: str, tree: dict[str, Any]) -> dict[str, Any]:
         """The tables that the site has, and those that each gateway brings; of these a site may change single keys."""
         said, own = tree.get(name, {}), self.resolve(tables()[name], "own.toml", name)
-        if not isinstance(said, dict):
-            return said
         changed = {key: _over(own[key], data) for key, data in said.items() if key in own}
         return {**said, **own, **changed}
 
@@ -368,10 +383,6 @@ class _Reader:
             self.wrong(file, key, missing, "set it, or write the value here")
         return text or ""
 
-    def only(self, tree: dict[str, Any], file: str, allowed: set[str]) -> None:
-        for key in tree.keys() - allowed:
-            self.wrong(file, key, "an unknown table", _did_you_mean(key, allowed))
-
     def form(self, form: type[F], data: Any, file: str, key: str) -> F | None:
         """``data`` as ``form``, or None with every mistake noted."""
         try:
@@ -387,8 +398,7 @@ class _Reader:
         kind, found, last = item["type"], _short(item["input"]), str(item["loc"][-1] if item["loc"] else "")
         match kind:
             case "extra_forbidden":
-                known = {field.alias or name for name, field in form.model_fields.items()}
-                self.wrong(file, path, "an unknown key", _did_you_mean(last, known))
+                self.wrong(file, path, "an unknown key", _did_you_mean(last, _keys(form, item["loc"][:-1])))
             case "missing":
                 self.wrong(file, path, "nothing", "this key is needed")
             case "value_error":
@@ -406,46 +416,54 @@ class _Reader:
         rest = {key: value for key, value in data.items() if key != "kind"}
         return self.form(form, rest, "site.toml", "store") if form else None
 
+    def entries(self, tree: dict[str, Any], file: str, name: str) -> dict[str, dict[str, Any]]:
+        """The ``[name.<id>]`` tables as they are written; what is none is said."""
+        found = tree.get(name, {})
+        for key, data in found.items():
+            if not isinstance(data, dict):
+                self.wrong(file, f"{name}.{key}", _short(data), f"a table [{name}.{key}] would do")
+                self.broken.add(key)
+        return {key: data for key, data in found.items() if isinstance(data, dict)}
+
     def table(
         self, form: type[F] | Mapping[str, type[F]], tree: dict[str, Any], file: str, name: str
-    ) -> dict[str, F] | None:
-        """``[name.<id>]`` tables, each as ``form`` or as its ``kind`` asks; None when one of them is wrong."""
+    ) -> dict[str, F]:
+        """Those ``[name.<id>]`` tables that are right, each as ``form`` or as its ``kind`` asks."""
         found: dict[str, F] = {}
-        entries = tree.get(name, {})
-        if not isinstance(entries, dict):
-            self.wrong(file, name, _short(entries), f"tables [{name}.<id>] would do")
-            return None
-        for key, data in entries.items():
+        for key, data in self.entries(tree, file, name).items():
             chosen = form if isinstance(form, type) else self.chosen(form, data, file, f"{name}.{key}")
             entry = self.form(chosen, data, file, f"{name}.{key}") if chosen else None
-            if entry is not None:
+            if entry is None:
+                self.broken.add(key)
+            else:
                 found[key] = entry
-        return found if len(found) == len(entries) else None
+        return found
 
-    def chosen(self, forms: Mapping[str, type[F]], data: Any, file: str, key: str) -> type[F] | None:
-        kind = data.get("kind") if isinstance(data, dict) else None
-        if kind not in forms:
+    def chosen(
+        self, forms: Mapping[str, type[F]], data: dict[str, Any], file: str, key: str
+    ) -> type[F] | None:
+        kind = data.get("kind")
+        if str(kind) not in forms:
             self.wrong(file, f"{key}.kind", repr(kind), f"one of {', '.join(forms)} would do")
         return forms.get(str(kind))
 
-    def devices(self, tree: dict[str, Any]) -> dict[str, DeviceSettings] | None:
-        """Each device by the form that its line's kind asks for."""
+    def devices(self, tree: dict[str, Any]) -> dict[str, DeviceSettings]:
+        """Those devices that are right, each by the form that its line's kind asks for."""
         found: dict[str, DeviceSettings] = {}
         lines = tree.get("line", {})
-        for name, data in tree.get("device", {}).items():
-            line = data.get("line") if isinstance(data, dict) else None
+        for name, data in self.entries(tree, "devices.toml", "device").items():
+            line, device = str(data.get("line")), None
+            kind = lines[line].get("kind") if isinstance(lines.get(line), dict) else None
             if line not in lines:
-                self.wrong(
-                    "devices.toml", f"device.{name}.line", repr(line), _did_you_mean(str(line), set(lines))
-                )
-                continue
-            kind = lines[line].get("kind")
-            if kind not in KINDS:
-                continue  # said already, at the line
-            device = self.form(KINDS[kind].device, data, "devices.toml", f"device.{name}")
-            if device is not None:
+                near = _did_you_mean(line, set(lines))
+                self.wrong("devices.toml", f"device.{name}.line", repr(data.get("line")), near)
+            elif str(kind) in KINDS:  # else said already, at the line
+                device = self.form(KINDS[str(kind)].device, data, "devices.toml", f"device.{name}")
+            if device is None:
+                self.broken.add(name)
+            else:
                 found[name] = device
-        return found if len(found) == len(tree.get("device", {})) else None
+        return found
 
 
 Wrong = Callable[[str, str, object, str], None]
@@ -462,23 +480,13 @@ def _over(own: dict[str, Any], said: Any) -> Any:
 def _check_own_names(assets: dict[str, Any], wrong: Wrong) -> None:
     for kind in assets.get("class", {}).keys() & tables()["class"].keys():
         wrong("assets.toml", f"class.{kind}", repr(kind), "the gateway's own class; another name would do")
-    if GATEWAY in assets.get("asset", {}):
+    if GATEWAY in assets.get("asset", ()):
         wrong(
             "assets.toml", f"asset.{GATEWAY}", repr(GATEWAY), "it stands for ourselves; another name would do"
         )
 
 
 def _check_assets(site: Site, wrong: Wrong) -> None:
-    for name, kind in site.classes.items():
-        for quantity, signal in kind.signals.items():
-            if signal.unit not in UNITS:
-                key = f"class.{name}.signals.{quantity}.unit"
-                wrong(
-                    "assets.toml",
-                    key,
-                    repr(signal.unit),
-                    _did_you_mean(signal.unit, UNITS, "a unit such as mm/s, degC, bar"),
-                )
     for name, asset in site.assets.items():
         key = f"asset.{name}"
         if not _ASSET_ID.fullmatch(name):
@@ -695,9 +703,26 @@ def _duration_or_text(value: str) -> str | timedelta:
         return value
 
 
+def _keys(form: type[BaseModel], way: tuple[int | str, ...]) -> set[str]:
+    """The keys of the form that stands at ``way`` within ``form``; none where several forms may stand."""
+    here: Any = form
+    for step in way:
+        if isinstance(here, type) and issubclass(here, BaseModel):
+            fields = {field.alias or name: field.annotation for name, field in here.model_fields.items()}
+            here = fields.get(str(step))
+        else:  # a table or list of such forms
+            here = (get_args(here) or (None,))[-1]
+    if not (isinstance(here, type) and issubclass(here, BaseModel)):
+        return set()
+    return {field.alias or name for name, field in here.model_fields.items()}
+
+
 def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else text[:77] + "…"
+    return _cut(repr(value), 80)
+
+
+def _cut(text: str, length: int = 400) -> str:
+    return text if len(text) <= length else text[: length - 1] + "…"
 
 
 def _did_you_mean(found: str, known: set[str] | frozenset[str], what: str = "") -> str:

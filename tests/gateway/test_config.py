@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+import tomllib
+from collections.abc import Iterator
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
+from random import Random
+from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings, strategies
 
 from gateway.config import ConfigError, load_site
 
@@ -119,11 +126,73 @@ def test_a_device_is_not_named_like_an_asset(folder: Path) -> None:
     assert said in mistakes(folder)
 
 
-def test_all_mistakes_come_at_once(folder: Path) -> None:
+def test_all_mistakes_come_at_once_and_none_that_only_follow_from_another(folder: Path) -> None:
     change(folder, "site.toml", 'interval = "250ms"', 'interval = "quick"')
-    change(folder, "assets.toml", 'criticality = "A"', 'criticality = "Z"')
+    change(folder, "assets.toml", 'unit = "mm/s"', 'unit = "mm/sec"')  # of the class that pump-1 is of
+    change(folder, "assets.toml", "range", "rnge")
+    change(folder, "devices.toml", '"pump-1/flow"', '"pump-7/flow"')
+    change(folder, "models.toml", 'kind = "ewma"', 'kind = "emwa"')
     change(folder, "people.toml", 'role = "lead"', 'role = "boss"')
-    assert len(mistakes(folder)) == 3
+    keys = [line.split(": ")[1] for line in mistakes(folder)]
+    assert sorted(keys) == [
+        "class.pump.signals.vib_rms.rnge",
+        "class.pump.signals.vib_rms.unit",
+        'device.plc-1.points."pump-7/flow"',
+        "model.vibration.kind",
+        "person.wang.role",
+        "spool.interval",
+    ]
+
+
+NONSENSE = [
+    0,
+    -1,
+    10**19,
+    1e308,
+    float("nan"),
+    "",
+    "5s",
+    "\x00",
+    "a/b/c",
+    "é" * 5000,
+    [],
+    [1],
+    ["a"],
+    {},
+    {"a": 1},
+    True,
+]
+NONSENSE += [{"env": "NOPE"}, {"file": "."}, {"kind": "mqtt"}, [[{}]], "{asset}/x", "vib_rms > 1"]
+
+
+def places(tree: Any) -> Iterator[tuple[Any, Any]]:
+    """Every container within ``tree`` with each of its keys."""
+    for key, value in tree.items() if isinstance(tree, dict) else enumerate(tree):
+        yield tree, key
+        if isinstance(value, dict | list):
+            yield from places(value)
+
+
+def toml(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{json.dumps(key)} = {toml(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(toml, value)) + "]"
+    return json.dumps(value).lower() if isinstance(value, bool | float) else json.dumps(value)
+
+
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(random=strategies.randoms(use_true_random=False))
+def test_nonsense_anywhere_is_a_mistake_and_no_crash(folder: Path, random: Random) -> None:
+    for _ in range(random.randint(1, 3)):
+        file = random.choice(sorted(EXAMPLE.glob("*.toml")))
+        tree = tomllib.loads(file.read_text())
+        holder, key = random.choice(list(places(tree)))
+        holder[key] = random.choice(NONSENSE)
+        lines = [f"{json.dumps(name)} = {toml(value)}\n" for name, value in tree.items()]
+        (folder / file.name).write_text("".join(lines))
+    with suppress(ConfigError):
+        load_site(folder)
 
 
 @pytest.mark.parametrize("file", ["secret", "$CREDENTIALS_DIRECTORY/secret"])
