@@ -156,10 +156,13 @@ class _Understudy:
     def notes(self) -> tuple[str, ...]:
         return ()
 
+    def texts(self) -> dict[str, str]:
+        return {}
+
 
 def _rehearse(polls: Sequence[Poll]) -> list[Tally]:
     """The ledger of each poll after a while of the line's work in virtual time."""
-    longest = max(poll.period for poll in polls)
+    longest = max(poll.period for poll in polls if len(poll.signals.names) > 1)  # texts may be read once
     rate = sum(1 / poll.period for poll in polls)
     stage = _Stage(max(min(max(_SCENES * longest, _SECONDS), _READINGS / rate), 3 * longest))
     understudies = [_Understudy(poll, stage) for poll in polls]

@@ -244,6 +244,10 @@ class Instrument:
         """See Unit."""
         return ()
 
+    def texts(self) -> Mapping[str, str]:
+        """See Unit."""
+        return {}
+
     async def _line(self, attempts: int) -> bytes:
         while True:
             try:

@@ -113,6 +113,7 @@ class Line:
                     period=min(poll.period for poll in member.unit.polls),
                     tally=member.tally,
                     notes=member.unit.notes(),
+                    texts=member.unit.texts(),
                 )
                 for member in self._members
             ),

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from devices.modbus_point import ModbusPoint
+from devices.modbus_text import ModbusText, TextName
 from devices.plan import MOST_REGISTERS
 from devices.profile import fill_in
 from devices.register import Block
@@ -39,6 +40,7 @@ class ModbusDevice(PolledDevice):
     turn_around: NotNegative = timedelta()
     max_registers: int = Field(default=MOST_REGISTERS, ge=1, le=MOST_REGISTERS)
     points: Annotated[dict[PointName, ModbusPoint], Field(min_length=1)]
+    texts: dict[TextName, ModbusText] = Field(default_factory=dict)
 
     @model_validator(mode="before")
     @classmethod

@@ -16,11 +16,12 @@ from devices.memory import Memory
 from devices.modbus_map import ModbusDevice
 from devices.modbus_pdu import Question, RefusedError
 from devices.modbus_point import ModbusPoint
+from devices.modbus_text import TextPoll
 from devices.modbus_wire import ModbusWire
 from devices.plan import Cost, Learned, plan
 from devices.register import Block, Register, compile_decoder
 from devices.settings import slope_limit
-from devices.unit import Reading, Request
+from devices.unit import Poll, Reading, Request
 from devices.wire import GarbledError, SilentError
 
 log = logging.getLogger(__name__)
@@ -61,10 +62,13 @@ class ModbusUnit:
         self.is_measured = "latency" in known
         self.latency: float = known.get("latency", cost.latency)
         self._ask_again = time.monotonic() + _ASK_AGAIN
-        self.polls = [
+        numbers = [
             ModbusPoll(self, settings, points, period.total_seconds())
             for period, points in settings.groups().items()
         ]
+        self._first = numbers[0].first
+        self._texts = TextPoll(self, settings.texts, self._memory, self._where) if settings.texts else None
+        self.polls: list[Poll] = [*numbers, *([self._texts] if self._texts else [])]
 
     @property
     def cost(self) -> Cost:
@@ -97,13 +101,18 @@ class ModbusUnit:
     async def probe(self) -> None:
         """Ask for the first block; a refusal is a sign of life too."""
         with contextlib.suppress(RefusedError):
-            await self.ask(self.polls[0].first, retry=False)
+            await self.ask(self._first, retry=False)
 
     def notes(self) -> tuple[str, ...]:
-        """What the unit refuses to give."""
+        """What the unit refuses to give, and which of its texts changed."""
         limit = self.learned.limit
         size = (f"gives at most {limit} registers at once",) if limit else ()
-        return size + tuple(sorted(set(self.learned.unreadable.values())))
+        refused = tuple(sorted(set(self.learned.unreadable.values())))
+        return size + refused + (self._texts.notes() if self._texts else ())
+
+    def texts(self) -> Mapping[str, str]:
+        """See Unit."""
+        return self._texts.texts() if self._texts else {}
 
     def answered(self, question: Question, round_trip: float) -> None:
         """Take the measure of an answer that took ``round_trip`` seconds."""

@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError
 
 from devices.modbus_point import ModbusPoint
+from devices.modbus_text import ModbusText, TextName
 from devices.settings import NotNegative, Positive, Settings
 
 SHIPPED = Path(__file__).with_name("profiles")
@@ -54,6 +55,7 @@ class Profile(Settings):
     points: Annotated[
         dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")], ProfilePoint], Field(min_length=1)
     ]
+    texts: dict[TextName, ModbusText] = Field(default_factory=dict)
 
     def manners(self) -> dict[str, Any]:
         """What it says about a device beside its points."""
@@ -105,7 +107,10 @@ def fill_in(device: Mapping[str, Any], folder: Path | None = None) -> dict[str, 
         found |= {signal: _point(profile, value) for signal, value in points.items()}
     if not found:
         raise ValueError(f"which points? {_example(profile)}")
-    return {**profile.manners(), **device, "points": found}
+    texts = device.get("texts", {})
+    if isinstance(texts, Mapping):
+        texts = {**profile.model_dump(include={"texts"}, exclude_unset=True).get("texts", {}), **texts}
+    return {**profile.manners(), **device, "points": found, "texts": texts}
 
 
 def _point(profile: Profile, value: Any) -> Any:

@@ -37,7 +37,8 @@ class DeviceStatus:
     """One device as the health page shows it.
 
     ``state`` is healthy, suspect or parked; ``since`` is UTC in ns; ``detail`` is the last error's text,
-    kept while it lasts; ``notes`` are lasting findings ("refuses holding 12..13").
+    kept while it lasts; ``notes`` are lasting findings ("refuses holding 12..13"), ``texts`` what it says
+    of itself in letters ("serial").
     """
 
     name: str
@@ -47,6 +48,7 @@ class DeviceStatus:
     period: float
     tally: Tally
     notes: tuple[str, ...] = ()
+    texts: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

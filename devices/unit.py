@@ -89,6 +89,10 @@ class Unit(Protocol):
         """Lasting findings, for people."""
         ...
 
+    def texts(self) -> Mapping[str, str]:
+        """What it says of itself in letters, such as its serial number."""
+        ...
+
 
 class OwnedWire(Protocol):
     """The line's wire."""

@@ -71,6 +71,8 @@ def show(
         type_ = f"bit {register.bit}" if register.type == "bit" else f"{register.type} {register.order}"
         span = f"{entry.range[0]:g} … {entry.range[1]:g}" if entry.range else ""
         table.add_row(point, entry.unit, entry.table, str(entry.address), type_, f"{entry.scale:g}", span)
+    for text, where in profile.texts.items():
+        table.add_row(text, "", where.table, str(where.address), f"text of {where.length}", "", "")
     out.print(table)
     typer.echo(_example(stem, profile))
 

@@ -102,6 +102,9 @@ class FakeUnit:
             raise DeviceError("timeout after 0.5 s (unit 1, holding 0..1)")
         self.world.spend(self.takes)
 
+    def texts(self) -> dict[str, str]:
+        return {}
+
     def notes(self) -> tuple[str, ...]:
         return ()
 
