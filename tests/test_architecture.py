@@ -33,7 +33,7 @@ ONLY_IN = {
     "uvicorn": ("gateway/web",),
     "typer": ("gateway/commands", "simulators"),
     "openpyxl": ("ticketing/sheets.py",),
-    "typst": ("ticketing/printing/typeset.py",),
+    "typst": ("ticketing/printing/typeset.py", "gateway/picture.py"),
     "prometheus_client": ("gateway/metrics.py",),
 }
 NO_CLOCK = ("rules", "models", "ticketing")

@@ -86,7 +86,8 @@ Recording = Annotated[
     Path | None, typer.Option("--recording", metavar="FILE", help="not the store but what `record` wrote")
 ]
 ReportFolder = Annotated[
-    Path | None, typer.Option("--report", metavar="DIR", help="write an HTML page there")
+    Path | None,
+    typer.Option("--report", metavar="DIR", help="write an HTML page there, and the plots as PNG"),
 ]
 InLanguage = Annotated[
     Literal["zh", "en"] | None, typer.Option("--language", help="of the page; else the site's")
@@ -123,8 +124,7 @@ def backtest(
         if not found.samples:
             fail(f"{played.past.name} has no samples of these rules' signals between --from and --to", 1)
         if report is not None:
-            page = pages.write(report, site, found, language or site.site.language)
-            typer.echo(f"report: {page}", err=True)
+            _tell_of(pages.write(report, site, found, language or site.site.language))
     if as_json:
         typer.echo(json.dumps(pages.as_json(found), ensure_ascii=False, indent=2))
         return
@@ -195,8 +195,7 @@ def tune(
             )
         answer = tuning.tune(site, asked, lessons, value or [], progress)
         if report is not None:
-            page = tuning.write(report, answer, language or site.site.language)
-            typer.echo(f"report: {page}", err=True)
+            _tell_of(tuning.write(report, answer, language or site.site.language))
     typer.echo(f"{asked.number} of rule {rule} on {on}, severity {asked.severity} and above, over:")
     typer.echo(f"{', '.join(answer.lessons)}\n")
     terminal.table(tuning.grid(answer, "en"))
@@ -278,6 +277,14 @@ def _one_line(code: int = 1) -> Iterator[None]:
         fail(str(error), code)
     except OSError as error:
         fail(f"{error.filename} cannot be written: {error.strerror}", code)
+
+
+def _tell_of(page: Path) -> None:
+    from gateway import picture
+
+    typer.echo(f"report: {page}", err=True)
+    if not picture.available():
+        typer.echo(picture.WANTED, err=True)
 
 
 def _write(path: Path, text: str) -> None:

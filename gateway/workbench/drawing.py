@@ -17,6 +17,7 @@ Floats = NDArray[np.float64]
 WIDTH, HEIGHT = 960, 260
 LEFT, RIGHT, TOP, BOTTOM = 64, 16, 18, 34
 _COLUMNS = WIDTH - LEFT - RIGHT
+_NAME = 100  # pixels of an order's number
 _HOUR = 3600 * 1_000_000_000
 _STEPS = [_HOUR // 12, _HOUR // 4, _HOUR, 3 * _HOUR, 6 * _HOUR] + [24 * _HOUR * n for n in (1, 2, 7, 30, 90)]
 _SHADES = {1: "#e9eef5", 2: "#fdf1d0", 3: "#fbdcc4", 4: "#f7c6c5"}
@@ -70,9 +71,15 @@ def timeline(
     for name, value in limits:
         parts.append(_line([(LEFT, y(value)), (WIDTH - RIGHT, y(value))], "#c0392b", dashed=True))
         parts.append(_text(WIDTH - RIGHT - 4, y(value) - 4, f"{name} {value:g}", "end", "#c0392b"))
-    for at, name in marks:
+    free = 0.0  # from where a name stands beside the one before
+    for at, name in sorted(marks):
         parts.append(_line([(x(at), TOP), (x(at), HEIGHT - BOTTOM)], "#222222"))
-        parts.append(_text(x(at) + 4, TOP + 10, name, "start", "#222222"))
+        if x(at) >= free:
+            right = x(at) > WIDTH - RIGHT - _NAME
+            parts.append(
+                _text(x(at) + (-4 if right else 4), TOP + 10, name, "end" if right else "start", "#222222")
+            )
+            free = x(at) + _NAME
     return _svg(parts)
 
 
@@ -150,7 +157,11 @@ def _line(points: Sequence[tuple[float, float]], colour: str, *, dashed: bool = 
 
 
 def _text(x: float, y: float, text: str, anchor: str, colour: str = "#555555") -> str:
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" fill="{colour}">{escape(text)}</text>'
+    """Text with a white edge, so that it can be read on lines."""
+    edge = 'stroke="#ffffff" stroke-width="3" stroke-linejoin="round" paint-order="stroke"'
+    return (
+        f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" fill="{colour}" {edge}>{escape(text)}</text>'
+    )
 
 
 def _svg(parts: Sequence[str]) -> str:

@@ -1,4 +1,4 @@
-"""One self-contained HTML page of tables and plots; it needs no server and no network."""
+"""One self-contained HTML page of tables and plots, and the plots as PNG; it needs no server and no network."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from gateway import picture
 from gateway.i18n import Language
 
 
@@ -40,7 +41,10 @@ class Page:
     sections: Sequence[Section]
 
     def write(self, folder: Path, language: Language) -> Path:
-        """Write ``index.html`` into ``folder`` and return it; raises OSError."""
+        """Write ``index.html`` and ``plot-1.png`` … into ``folder``, in place of an earlier report's; raises OSError.
+
+        Without Typst (``picture.available``) there are no PNGs. Returns the page's file.
+        """
         environment = Environment(
             loader=FileSystemLoader(Path(__file__).parent),
             autoescape=True,
@@ -53,4 +57,9 @@ class Page:
         folder.mkdir(parents=True, exist_ok=True)
         file = folder / "index.html"
         file.write_text(text, encoding="utf-8")
+        for old in folder.glob("plot-*.png"):
+            old.unlink()
+        plots = [plot for section in self.sections for plot in section.plots]
+        for n, (caption, svg) in enumerate(plots if picture.available() else (), 1):
+            (folder / f"plot-{n}.png").write_bytes(picture.png(svg, caption))
         return file

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import struct
 import subprocess
 import sys
 import time
@@ -19,7 +20,7 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from devices.batch import Batch, signal_set
-from gateway import recording
+from gateway import picture, recording
 from gateway.building import build_panel
 from gateway.commands import app
 from gateway.config import load_site
@@ -142,6 +143,20 @@ def test_a_backtest_says_which_order_would_have_opened(wear: Path, tmp_path: Pat
     assert "本会开出的工单" in page or "Work orders that would have opened" in page
     assert page.count("<svg") == 1
     assert "http://" not in page.replace("http://www.w3.org/2000/svg", "")
+    (plot,) = (tmp_path / "report").glob("plot-*.png")
+    head, size = plot.read_bytes()[:8], struct.unpack(">II", plot.read_bytes()[16:24])
+    assert (head, size[0] > 1400, plot.stat().st_size > 20_000) == (b"\x89PNG\r\n\x1a\n", True, True)
+
+
+def test_without_typst_a_report_has_no_png_and_says_what_would_do(
+    wear: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An old plot does not stay beside a new page."""
+    (tmp_path / "plot-7.png").touch()
+    monkeypatch.setattr(picture, "available", lambda: False)
+    found = watchkeeper("backtest", DEMO, "--csv", wear, "--rule", "vibration", "--report", tmp_path)
+    assert "pip install 'watchkeeper[pdf]'" in found.stderr
+    assert [file.name for file in tmp_path.iterdir()] == ["index.html"]
 
 
 def test_a_backtest_may_look_at_one_rule_and_one_part(wear: Path) -> None:

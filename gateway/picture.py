@@ -1,0 +1,37 @@
+"""A drawing as PNG, for what cannot show SVG: a chat, a slide, an old mail program. Typst makes it (extra ``[pdf]``)."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+PPI = 144.0
+FONTS = ("Noto Sans CJK SC", "Noto Sans SC", "Source Han Sans SC", "DejaVu Sans", "Libertinus Serif")
+WANTED = "PNG plots want Typst: pip install 'watchkeeper[pdf]'; the page has them as SVG"
+_PAPER = """
+#set page(width: auto, height: auto, margin: 8pt, fill: white)
+#set text(font: sys.inputs.font, size: 11pt)
+#sys.inputs.caption
+#image(bytes(sys.inputs.svg), format: "svg", width: 720pt)
+"""
+
+
+def available() -> bool:
+    """Whether Typst is installed."""
+    return find_spec("typst") is not None
+
+
+def png(svg: str, caption: str) -> bytes:
+    """The drawing on white under its caption, in the first of ``FONTS`` that is installed."""
+    import typst
+
+    fonts = typst.Fonts()
+    known = set(fonts.families())
+    font = next(name for name in FONTS if name in known)  # the last is Typst's own
+    inputs = {
+        "caption": caption,
+        "font": font,
+        "svg": svg.replace("<svg ", f'<svg font-family="{font}" ', 1),
+    }
+    made = typst.compile(_PAPER.encode(), format="png", ppi=PPI, font_paths=fonts, sys_inputs=inputs)
+    assert isinstance(made, bytes)  # one page
+    return made
