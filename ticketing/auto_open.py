@@ -15,6 +15,7 @@ from ticketing.fault_key import fault_key
 from ticketing.merging import survivor_of
 from ticketing.opening import open_for_fault, open_row
 from ticketing.records import ENGINE, OPEN_STATES, Alarm, Decision, Order, State
+from ticketing.statements import Once
 from ticketing.tables import alarm as alarms
 from ticketing.tables import asset as assets
 from ticketing.tables import mute, same, work_order
@@ -23,8 +24,8 @@ from ticketing.writing import Writing
 STILL_TO_DO = [state for state in OPEN_STATES if state is not State.RESOLVED]
 
 # Built once: composing a statement costs SQLAlchemy more than running it.
-DECIDED = update(alarms).where(same(alarms, "episode"))
-MUTED = (
+DECIDED = Once(update(alarms).where(same(alarms, "episode")))
+MUTED = Once(
     update(mute)
     .where(
         same(mute, "fault_key", "rule_id", "rule_hash"),
@@ -34,7 +35,7 @@ MUTED = (
     .values(count=mute.c.count + 1)
     .returning(mute.c.number)
 )
-NEW_FAULTS = (
+NEW_FAULTS = Once(
     select(func.count())
     .select_from(alarms)
     .where(
@@ -46,7 +47,7 @@ NEW_FAULTS = (
 )
 _own = work_order.c.asset == bindparam("of_asset")
 _parent = work_order.c.asset == bindparam("of_parent")  # nothing where there is no parent
-RELATED = (
+RELATED = Once(
     select(work_order.c.number)
     .where(
         same(work_order),
@@ -67,7 +68,7 @@ def decide(tx: Writing, alarm: Alarm, at: int) -> Decision:
     """Ask the seven questions at time ``at`` and write the answer down beside the alarm."""
     decision = next(answer for question in QUESTIONS if (answer := question(tx, alarm, at)) is not None)
     written = {"decision": decision.kind, "why": decision.why, "decided_at": at}
-    tx.connection.execute(DECIDED, {**tx.of(episode=alarm.episode), **written})
+    tx.run(DECIDED, {**tx.of(episode=alarm.episode), **written})
     tx.decisions.append(decision)
     return decision
 
@@ -98,7 +99,7 @@ def already_open(tx: Writing, alarm: Alarm, at: int) -> Decision | None:
 def muted(tx: Writing, alarm: Alarm, at: int) -> Decision | None:
     """3. Called a false alarm before, and neither severity nor rule version changed: counted."""
     key = tx.of(fault_key=alarm.fault_key, rule_id=alarm.rule_id, rule_hash=alarm.rule_hash)
-    number = tx.connection.scalar(MUTED, {**key, "severity_": alarm.severity, "at": at})
+    number = tx.value(MUTED, {**key, "severity_": alarm.severity, "at": at})
     return None if number is None else Decision("muted", None, f"called a false alarm on {number}")
 
 
@@ -128,7 +129,7 @@ def correlated(tx: Writing, alarm: Alarm, at: int) -> Decision | None:
 
 def flooding(tx: Writing, alarm: Alarm, at: int) -> Decision | None:
     """6. A flood of new faults goes to one order of the site, until fewer come."""
-    count = tx.connection.scalar(NEW_FAULTS, {**tx.of(), "after": at - tx.policy.flood_window, "at": at})
+    count = tx.value(NEW_FAULTS, {**tx.of(), "after": at - tx.policy.flood_window, "at": at})
     tx.flooding = (count or 0) >= (tx.policy.flood_end if tx.flooding else tx.policy.flood_start)
     if not tx.flooding:
         return None
@@ -183,9 +184,7 @@ def _occurrences(tx: Writing, alarm: Alarm, at: int) -> int:
 def _related_order(tx: Writing, alarm: Alarm, at: int) -> Order | None:
     here = tx.asset(alarm.asset)
     after = alarm.raised_at - tx.policy.correlation_window
-    number = tx.connection.scalar(
-        RELATED, {**tx.of(asset=here.code, parent=here.parent), "after": after, "at": at}
-    )
+    number = tx.value(RELATED, {**tx.of(asset=here.code, parent=here.parent), "after": after, "at": at})
     return None if number is None else tx.order(number)
 
 

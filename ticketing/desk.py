@@ -59,11 +59,12 @@ from ticketing.records import (
     Shelf,
     Suggestion,
 )
+from ticketing.statements import Driver, Once
 from ticketing.tables import asset as assets
 from ticketing.tables import engine_state, policy_version, same, site
 from ticketing.writing import Writing, adding_once
 
-KEEP = update(engine_state).where(same(engine_state, "name"))
+KEEP = Once(update(engine_state).where(same(engine_state, "name")))
 NAMED_BY = "assets named by "  # a gateway: the state that lists what its site file names
 
 
@@ -162,7 +163,7 @@ class Desk:
         with self._writing.begin() as connection:
             for table, row in rows.items():
                 adding = adding_once(table, self._engine.dialect.name)
-                connection.execute(adding, {"site": self.site, **row})
+                Driver(connection).run(adding, {"site": self.site, **row})
 
 
 def _said(error: DBAPIError) -> str:
@@ -282,7 +283,7 @@ class Tx(Writing, View):
     def save_state(self, name: str, cursor: int, blob: bytes) -> None:
         """Keep the judge's log position and state, in the transaction of the alarms it produced."""
         kept = {**self.of(name=name), "cursor": cursor, "blob": blob}
-        if self.connection.execute(KEEP, kept).rowcount == 0:
+        if self.run(KEEP, kept) == 0:
             self.add(engine_state, name=name, cursor=cursor, blob=blob)
 
     def states(self, prefix: str) -> dict[str, bytes]:

@@ -18,6 +18,7 @@ from ticketing.errors import FieldError
 from ticketing.fault_key import fault_key
 from ticketing.records import ENGINE, MINUTE, Decision, OrderPolicy, RaisedAlarm, State
 from ticketing.repair import watch_the_repair
+from ticketing.statements import Once
 from ticketing.suppression import inhibition_began, inhibition_ended, is_inhibited, is_shelved
 from ticketing.tables import alarm as alarms
 from ticketing.tables import evidence, rule_version, same
@@ -26,13 +27,13 @@ from ticketing.writing import Writing
 MIN_ACTIVE = {2: 10 * MINUTE, 3: MINUTE, 4: 0}  # where the rule says nothing; severity 1 opens no order
 EVIDENCE_LIMIT = 64 * 1024  # bytes
 KEPT = [field.name for field in fields(RaisedAlarm) if field.name in alarms.c]
-DECISION = select(alarms.c.decision).where(same(alarms, "episode"))
-CLEARED = update(alarms).where(same(alarms, "episode"), alarms.c.cleared_at.is_(None))
+DECISION = Once(select(alarms.c.decision).where(same(alarms, "episode")))
+CLEARED = Once(update(alarms).where(same(alarms, "episode"), alarms.c.cleared_at.is_(None)))
 
 
 def raised(tx: Writing, given: RaisedAlarm) -> Decision:
     """A new episode: keep it with its evidence, and decide."""
-    known = tx.connection.scalar(DECISION, tx.of(episode=given.episode))
+    known = tx.value(DECISION, tx.of(episode=given.episode))
     if known is not None:
         numbers = [order.number for order in tx.orders_of_alarm(given.episode)]
         return Decision("known", next(iter(numbers), None), f"this episode is already {known}")
@@ -80,18 +81,18 @@ def severity_raised(
 
 def cleared(tx: Writing, episode: str, at: int) -> None:
     """Back to normal. It closes nothing, but lets the clocks of self-clearing and verifying run."""
-    if tx.connection.execute(CLEARED, {**tx.of(episode=episode), "cleared_at": at}).rowcount == 0:
+    if tx.run(CLEARED, {**tx.of(episode=episode), "cleared_at": at}) == 0:
         return
     timers.stop(tx, "min_active", episode)
     alarm = tx.alarm(episode)
     journal.note(tx, alarm.asset, alarm.rule_id, episode, at=at, kind="cleared")
     inhibition_ended(tx, alarm, at)
     for order in tx.orders_of_alarm(episode):
-        if not order.open or order.alarms_active:
+        if not order.open or tx.is_active(order.number):
             continue
         tx.record(order.number, at=at, actor=ENGINE, kind="signal_normal", fields={"episode": episode})
         if order.state is State.RESOLVED:
-            watch_the_repair(tx, order, at)
+            watch_the_repair(tx, tx.order(order.number), at)
         elif order.state is State.NEW and order.self_clear and order.severity_max <= 2:
             timers.start(tx, "self_clear", order.number, at=at, ms=tx.policy.self_clear_after)
 

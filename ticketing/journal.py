@@ -7,6 +7,7 @@ from sqlalchemy import bindparam, func, or_, select, update
 from ticketing.permissions import require
 from ticketing.reading import Reading
 from ticketing.records import ENGINE, MINUTE, Actor, Alarm, AlarmEvent
+from ticketing.statements import Once
 from ticketing.tables import alarm as alarms
 from ticketing.tables import alarm_event, same
 from ticketing.writing import Writing
@@ -18,10 +19,12 @@ _LATELY = (
     alarm_event.c.at > bindparam("after"),
     alarm_event.c.at <= bindparam("until"),
 )
-TIMES_ACTIVE = select(func.count()).where(
-    *_LATELY, or_(alarm_event.c.kind == "raised", alarm_event.c.kind == "reactivated")
+TIMES_ACTIVE = Once(
+    select(func.count()).where(
+        *_LATELY, or_(alarm_event.c.kind == "raised", alarm_event.c.kind == "reactivated")
+    )
 )
-NOTED = select(func.count()).where(*_LATELY, alarm_event.c.kind == "chatters")
+NOTED = Once(select(func.count()).where(*_LATELY, alarm_event.c.kind == "chatters"))
 
 
 def note(
@@ -44,9 +47,7 @@ def became_active(tx: Writing, alarm: Alarm, at: int, kind: str) -> None:
     """Note that the alarm was ``raised`` or ``reactivated``, and whether its rule chatters on this asset."""
     note(tx, alarm.asset, alarm.rule_id, alarm.episode, at=at, kind=kind)
     lately = {**tx.of(asset=alarm.asset, rule_id=alarm.rule_id), "after": at - CHATTER_WITHIN, "until": at}
-    if (tx.connection.scalar(TIMES_ACTIVE, lately) or 0) >= CHATTER and not tx.connection.scalar(
-        NOTED, lately
-    ):
+    if tx.value(TIMES_ACTIVE, lately) >= CHATTER and not tx.value(NOTED, lately):
         note(tx, alarm.asset, alarm.rule_id, alarm.episode, at=at, kind="chatters")
 
 

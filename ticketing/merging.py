@@ -9,11 +9,12 @@ from sqlalchemy import delete, select
 from ticketing.errors import FieldError, MoveRefusedError
 from ticketing.moves import Asked
 from ticketing.records import Order, State
+from ticketing.statements import Once
 from ticketing.tables import NEWEST_CLOSED, same, wo_alarm, wo_link, work_order
 from ticketing.writing import Writing
 
 MERGED = "merged_into"
-TAKEN_IN = (
+TAKEN_IN = Once(
     select(wo_link.c.other)
     .join(work_order, (work_order.c.site == wo_link.c.site) & (work_order.c.number == wo_link.c.number))
     .where(
@@ -82,7 +83,7 @@ def give_back(tx: Writing, order: Order, asked: Asked) -> None:
 
 def survivor_of(tx: Writing, fault_key: str) -> Order | None:
     """The open order that took in the last order of this fault, if it was merged."""
-    number = tx.connection.scalar(TAKEN_IN, tx.of(fault_key=fault_key))
+    number = tx.value(TAKEN_IN, tx.of(fault_key=fault_key))
     survivor = tx.order(number) if number else None
     return survivor if survivor and survivor.open else None
 

@@ -11,16 +11,17 @@ from ticketing import sla, tasks, timers
 from ticketing.knowledge import suggest
 from ticketing.reading import decoded
 from ticketing.records import Actor, Order, State, Template
+from ticketing.statements import Once
 from ticketing.tables import NEWEST_CLOSED, number_series, same, work_order
 from ticketing.writing import Writing
 
-STEP = (
+STEP = Once(
     update(number_series)
     .where(same(number_series, "year"))
     .values(last=number_series.c.last + 1)
     .returning(number_series.c.last)
 )
-CLOSED_BEFORE = (
+CLOSED_BEFORE = Once(
     select(work_order.c.number, work_order.c.closed_at)
     .where(same(work_order, "fault_key"), work_order.c.state == State.CLOSED)
     .order_by(*NEWEST_CLOSED)
@@ -66,7 +67,7 @@ def open_row(tx: Writing, *, at: int, actor: Actor, source: str, **columns: Any)
 def next_number(tx: Writing, at: int) -> str:
     """The next number of the site and the year of ``at`` (UTC)."""
     year = datetime.fromtimestamp(at / 1000, UTC).year
-    last = tx.connection.scalar(STEP, tx.of(year=year))
+    last = tx.value(STEP, tx.of(year=year))
     if last is None:
         last = 1
         tx.add(number_series, year=year, last=last)
@@ -97,7 +98,7 @@ def open_for_fault(
 
 def _earlier(tx: Writing, key: str, at: int) -> tuple[str | None, int]:
     """The last closed order of this fault, and how many were closed within the repeat window."""
-    closed = tx.connection.execute(CLOSED_BEFORE, tx.of(fault_key=key)).all()
+    closed = tx.rows(CLOSED_BEFORE, tx.of(fault_key=key))
     recent = [row for row in closed if row.closed_at > at - tx.policy.repeat_window]
     return (closed[0].number if closed else None), len(recent)
 

@@ -12,11 +12,12 @@ from ticketing import timers
 from ticketing.calendar import add, between
 from ticketing.policy import Policy, Step
 from ticketing.records import Order, State
+from ticketing.statements import Once
 from ticketing.tables import escalation, same
 from ticketing.writing import Writing
 
 TIMER_KIND = "escalate"
-TAKEN = select(escalation.c.step).where(same(escalation, "number"))
+TAKEN = Once(select(escalation.c.step).where(same(escalation, "number")))
 
 
 def hastened(policy: Policy, order: Order, priority: int, at: int) -> dict[str, int | None]:
@@ -79,7 +80,7 @@ def steps_due(tx: Writing, order: Order, at: int) -> list[Step]:
 
 def steps_left(tx: Writing, order: Order) -> list[Step]:
     """The steps that the order has not taken yet."""
-    names = set(tx.connection.scalars(TAKEN, tx.of(number=order.number)))
+    names = {row.step for row in tx.rows(TAKEN, tx.of(number=order.number))}
     return [step for step in tx.policy_of(order).steps if step.name not in names]
 
 

@@ -13,12 +13,13 @@ from ticketing import timers
 from ticketing.auto_open import decide
 from ticketing.reading import Reading
 from ticketing.records import Alarm
+from ticketing.statements import Once
 from ticketing.tables import alarm as alarms
 from ticketing.tables import same, shelf
 from ticketing.writing import Writing
 
 ANY_RULE = ""
-SHELVED = (
+SHELVED = Once(
     select(shelf.c.asset)
     .where(
         same(shelf, "asset"),
@@ -44,7 +45,7 @@ INHIBITING = (
 def is_shelved(read: Reading, asset: str, rule_id: str, at: int) -> bool:
     """Whether an alarm of this rule on this asset is muted at that time."""
     key = {**read.of(asset=asset), "rule_id": rule_id, "at": at}
-    return read.connection.scalar(SHELVED, key) is not None
+    return read.row(SHELVED, key) is not None
 
 
 def is_inhibited(read: Reading, above: tuple[str, ...]) -> bool:

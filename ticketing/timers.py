@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from sqlalchemy import bindparam, delete, null, select, update
 
+from ticketing.statements import Once
 from ticketing.tables import asset as assets
 from ticketing.tables import run_log, same, timer
 from ticketing.writing import Writing
@@ -22,8 +23,8 @@ class Due(NamedTuple):
     subject: str
 
 
-STOP = delete(timer).where(same(timer, "kind", "subject"))
-NEXT_DUE = (
+STOP = Once(delete(timer).where(same(timer, "kind", "subject")))
+NEXT_DUE = Once(
     select(timer.c.due_at, timer.c.kind, timer.c.subject)
     .where(same(timer), timer.c.due_at <= bindparam("now"))
     .order_by(timer.c.due_at, timer.c.kind, timer.c.subject)
@@ -41,12 +42,12 @@ def start(tx: Writing, kind: str, subject: str, *, at: int, ms: int, asset: str 
 
 def stop(tx: Writing, kind: str, subject: str) -> None:
     """Forget a timer, if there is one."""
-    tx.connection.execute(STOP, tx.of(kind=kind, subject=subject))
+    tx.run(STOP, tx.of(kind=kind, subject=subject))
 
 
 def pop_due(tx: Writing, now: int) -> Due | None:
     """The next timer that fell due by ``now``, taken away; the earliest first."""
-    row = tx.connection.execute(NEXT_DUE, {**tx.of(), "now": now}).one_or_none()
+    row = tx.row(NEXT_DUE, {**tx.of(), "now": now})
     if row is None:
         return None
     stop(tx, row.kind, row.subject)

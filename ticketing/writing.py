@@ -10,35 +10,36 @@ from dataclasses import replace
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Insert, Table, insert, select, update
+from sqlalchemy import Connection, Table, insert, select, update
 
 from ticketing import events
 from ticketing.policy import PolicyVersion
 from ticketing.reading import Reading, decoded
 from ticketing.records import Actor, Decision, Order
+from ticketing.statements import Once
 from ticketing.tables import same, site, wo_event, wo_link, work_order
 
-HEAD = select(site.c.head_seq, site.c.head_hash, site.c.flooding).where(same(site)).with_for_update()
-END = update(site).where(same(site))
-CHANGE = update(work_order).where(same(work_order, "number", "version"))
+HEAD = Once(select(site.c.head_seq, site.c.head_hash, site.c.flooding).where(same(site)).with_for_update())
+END = Once(update(site).where(same(site)))
+CHANGE = Once(update(work_order).where(same(work_order, "number", "version")))
 
 
 @cache
-def adding(table: Table) -> Insert:
+def adding(table: Table) -> Once:
     """A new row."""
-    return insert(table)
+    return Once(insert(table))
 
 
 @cache
-def adding_once(table: Table, dialect: str) -> Insert:
+def adding_once(table: Table, dialect: str) -> Once:
     """A new row, unless its key is there already."""
     if dialect == "postgresql":  # each dialect weighs megabytes: only the one that is used
         from sqlalchemy.dialects import postgresql
 
-        return postgresql.insert(table).on_conflict_do_nothing()
+        return Once(postgresql.insert(table).on_conflict_do_nothing())
     from sqlalchemy.dialects import sqlite
 
-    return sqlite.insert(table).on_conflict_do_nothing()
+    return Once(sqlite.insert(table).on_conflict_do_nothing())
 
 
 class Writing(Reading):
@@ -48,18 +49,22 @@ class Writing(Reading):
         super().__init__(connection, site_id, version)
         self.decisions: list[Decision] = []  # all that was decided in this transaction, timers too
         # PostgreSQL waits here for the row; SQLite took its lock with BEGIN IMMEDIATE.
-        row = connection.execute(HEAD, self.of()).one()
+        (row,) = self.rows(HEAD, self.of())
         self.flooding = bool(row.flooding)
         self._head = events.Head(row.head_seq, row.head_hash)
         self._found = (self._head, self.flooding)
         self.lines: list[dict[str, Any]] = []  # the history that this transaction wrote
+
+    def run(self, once: Once, given: Mapping[str, Any]) -> int:
+        """Do it; how many rows that concerned."""
+        return self._driver.run(once, given)
 
     def finish(self) -> None:
         """Write down where the site's history ends now; the desk does so before it commits."""
         if (self._head, self.flooding) == self._found:
             return
         end = {"head_seq": self._head.seq, "head_hash": self._head.hash, "flooding": self.flooding}
-        self.connection.execute(END, {**self.of(), **end})
+        self.run(END, {**self.of(), **end})
         self._found = (self._head, self.flooding)
 
     def verify(self) -> events.Chain:
@@ -82,8 +87,8 @@ class Writing(Reading):
         columns = {**columns, "version": order.version + 1} if moved else dict(columns)
         if columns:
             key = self.of(number=order.number, version=order.version)
-            changed = self.connection.execute(CHANGE, {**key, **columns})
-            assert changed.rowcount == 1, "the site's lock keeps others away between reading and writing"
+            changed = self.run(CHANGE, {**key, **columns})
+            assert changed == 1, "the site's lock keeps others away between reading and writing"
         self.record(order.number, at=at, actor=actor, kind=kind, columns=columns, fields=fields)
         return replace(order, **{**columns, **decoded(columns)})
 
@@ -115,11 +120,11 @@ class Writing(Reading):
 
     def add(self, table: Table, **row: Any) -> None:
         """A new row of this site."""
-        self.connection.execute(adding(table), {"site": self.site, **row})
+        self.run(adding(table), {"site": self.site, **row})
 
     def add_once(self, table: Table, **row: Any) -> None:
         """A new row of this site, unless its key is there already."""
-        self.connection.execute(adding_once(table, self.connection.dialect.name), {"site": self.site, **row})
+        self.run(adding_once(table, self.connection.dialect.name), {"site": self.site, **row})
 
     def link(self, number: str, kind: str, other: str) -> None:
         """``number`` is ``kind`` ``other`` (recurrence_of …)."""

@@ -7,16 +7,37 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from functools import cache
 
-from sqlalchemy import func, select
+from sqlalchemy import String, bindparam, func, select
 
 from ticketing.knowledge.articles import COLUMNS
 from ticketing.knowledge.words import GLOSSARY, translated, words
 from ticketing.reading import Reading
 from ticketing.records import Article
-from ticketing.tables import article, article_word
+from ticketing.statements import Once, one_of
+from ticketing.tables import article, article_word, same
 
 K1, B = 1.2, 0.75
+
+
+PUBLISHED = Once(
+    select(func.count(), func.coalesce(func.sum(article.c.length), 0)).where(
+        same(article), article.c.status == "published"
+    )
+)
+
+
+@cache
+def _postings(size: int) -> Once:
+    """Where so many words stand."""
+    wanted = [bindparam(f"word_{n}", type_=String) for n in range(size)]
+    return Once(
+        select(article_word.c.word, article_word.c.id, article_word.c.hits, article.c.length)
+        .join(article, (article.c.site == article_word.c.site) & (article.c.id == article_word.c.id))
+        .where(same(article_word), article_word.c.word.in_(wanted))
+        .order_by(article_word.c.word, article_word.c.id)
+    )
 
 
 def search(
@@ -34,20 +55,11 @@ def search(
 def match(read: Reading, asked: Iterable[str]) -> dict[str, float]:
     """How well each published article fits these words, from 0 to below 1 (1: only these words, endlessly often)."""
     wanted = sorted(set(asked))
-    published = read.connection.execute(
-        select(func.count(), func.coalesce(func.sum(article.c.length), 0)).where(
-            read.here(article, status="published")
-        )
-    ).one()
-    count, total = int(published[0]), float(published[1])
+    ((count, total),) = ((int(n), float(length)) for n, length in read.rows(PUBLISHED, read.of()))
     if not wanted or not count or not total:
         return {}
-    postings = read.connection.execute(
-        select(article_word.c.word, article_word.c.id, article_word.c.hits, article.c.length)
-        .join(article, (article.c.site == article_word.c.site) & (article.c.id == article_word.c.id))
-        .where(read.here(article_word), article_word.c.word.in_(wanted))
-        .order_by(article_word.c.word, article_word.c.id)
-    ).all()
+    size, given = one_of("word", wanted)
+    postings = read.rows(_postings(size), {**read.of(), **given})
     spread: dict[str, int] = {}
     for row in postings:
         spread[row.word] = spread.get(row.word, 0) + 1

@@ -8,29 +8,34 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import cache
 
-from sqlalchemy import ColumnElement, and_, func, or_, select, update
+from sqlalchemy import bindparam, func, or_, select, update
 
-from ticketing.codes import FAILURE_MODES, MECHANISMS, REMEDIES
+from ticketing.codes import FAILURE_MODES
 from ticketing.errors import NotFoundError
 from ticketing.events import canonical
-from ticketing.knowledge import articles
+from ticketing.knowledge import fixes
 from ticketing.knowledge.search import match
 from ticketing.knowledge.words import words
 from ticketing.permissions import require
 from ticketing.reading import Reading
-from ticketing.records import DAY, ENGINE, Actor, Article, Asset, Offered, Order, State, Suggestion
-from ticketing.tables import article, asset, kb_use, wo_link, work_order
+from ticketing.records import DAY, ENGINE, Actor, Asset, Offered, Order, Suggestion
+from ticketing.statements import Once, Row, one_of
+from ticketing.tables import article, kb_use, same
 from ticketing.writing import Writing
 
 SHOWN = 3
 ENOUGH = 4.0
-HELD = 30 * DAY  # a fix is verified when the fault stayed away so long
-FREQUENT, FREQUENT_WINDOW = 3, 90 * DAY
 YEAR = 365 * DAY
+
+
+TRACK_RECORDS = Once(
+    select(kb_use.c.article, func.sum((kb_use.c.outcome == "helped").cast(kb_use.c.rank.type)), func.count())
+    .where(same(kb_use), kb_use.c.outcome.is_not(None))
+    .group_by(kb_use.c.article)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,21 +58,32 @@ def question(machine: Asset, order: Order) -> Question:
 def rank(read: Reading, asked: Question, at: int) -> list[Suggestion]:
     """The published articles that score enough, the best first, with what each reason added."""
     fits = match(read, words(asked.text))
-    about = or_(
-        article.c.failure_mode == asked.failure_mode,
-        article.c.asset_class == asked.asset_class,
-        article.c.id.in_(list(fits)),
-    )
-    query = select(*articles.COLUMNS).where(read.here(article, status="published"), about)
-    candidates = [Article(**row) for row in read.connection.execute(query).mappings()]
+    about = {"failure_mode": asked.failure_mode, "asset_class": asked.asset_class}
+    ids, by_words = one_of("id", fits)
+    candidates = read.rows(_candidates(ids), {**read.of(), **about, **by_words})
     records = _track_records(read) if candidates else {}
     found = [_judged(each, asked, fits, records, at) for each in candidates]
     good = [each for each in found if each.score >= ENOUGH]
     return sorted(good, key=lambda each: (-each.score, each.ref))[:SHOWN]
 
 
+@cache
+def _candidates(ids: int) -> Once:
+    """Published articles about this failure mode or class of machines, or found by their words."""
+    about = or_(
+        article.c.failure_mode == bindparam("failure_mode"),
+        article.c.asset_class == bindparam("asset_class"),
+        article.c.id.in_([bindparam(f"id_{n}") for n in range(ids)]),
+    )
+    columns = [
+        article.c[name]
+        for name in ("id", "asset_class", "model", "failure_mode", "title_zh", "title_en", "at")
+    ]
+    return Once(select(*columns).where(same(article), article.c.status == "published", about))
+
+
 def _judged(
-    found: Article, asked: Question, fits: dict[str, float], records: dict[str, tuple[int, int]], at: int
+    found: Row, asked: Question, fits: dict[str, float], records: dict[str, tuple[int, int]], at: int
 ) -> Suggestion:
     same_class = found.asset_class == asked.asset_class
     same_model = same_class and bool(asked.model) and found.model == asked.model
@@ -97,69 +113,7 @@ def wilson_low(helped: int, shown: int) -> float:
 
 def _track_records(read: Reading) -> dict[str, tuple[int, int]]:
     """Helped and answered, per article."""
-    helped = func.sum((kb_use.c.outcome == "helped").cast(kb_use.c.rank.type))
-    rows = read.connection.execute(
-        select(kb_use.c.article, helped, func.count())
-        .where(read.here(kb_use), kb_use.c.outcome.is_not(None))
-        .group_by(kb_use.c.article)
-    )
-    return {row[0]: (int(row[1] or 0), int(row[2])) for row in rows}
-
-
-# Fixes that held
-
-
-def verified_fixes(read: Reading, order: Order, at: int) -> list[Suggestion]:
-    """The last three repairs of this failure mode after which it stayed away: on this asset, then on its model."""
-    if order.asset is None or order.failure_mode is None:
-        return []
-    machine = read.asset(order.asset)
-    here = _fixes(read, order.failure_mode, work_order.c.asset == machine.code, at, SHOWN)
-    found = [_fix(fix, "same_asset") for fix in here]
-    if machine.model and len(found) < SHOWN:
-        twins = select(asset.c.code).where(
-            read.here(asset, asset_class=machine.asset_class, model=machine.model),
-            asset.c.code != machine.code,
-        )
-        there = _fixes(read, order.failure_mode, work_order.c.asset.in_(twins), at, SHOWN - len(found))
-        found += [_fix(fix, "same_model") for fix in there]
-    return found
-
-
-def _fixes(
-    read: Reading, failure_mode: str, where: ColumnElement[bool], at: int, limit: int
-) -> Sequence[Any]:
-    again = work_order.alias("again")
-    came_back = (
-        select(wo_link.c.number)
-        .join(again, and_(again.c.site == wo_link.c.site, again.c.number == wo_link.c.number))
-        .where(
-            wo_link.c.site == work_order.c.site,
-            wo_link.c.other == work_order.c.number,
-            wo_link.c.kind == "recurrence_of",
-            again.c.opened_at < work_order.c.closed_at + HELD,
-        )
-        .exists()
-    )
-    query = (
-        select(work_order)
-        .where(
-            read.here(work_order, failure_mode=failure_mode, state=State.CLOSED, outcome="worked"),
-            where,
-            work_order.c.closed_at <= at - HELD,
-            ~came_back,
-        )
-        .order_by(work_order.c.closed_at.desc(), work_order.c.number.desc())
-        .limit(limit)
-    )
-    return read.connection.execute(query).all()
-
-
-def _fix(row: Any, reason: str) -> Suggestion:
-    mechanism, remedy = MECHANISMS.get(row.mechanism), REMEDIES.get(row.remedy)
-    zh = f"{mechanism.zh} → {remedy.zh}" if mechanism and remedy else row.title_zh
-    en = f"{mechanism.en} → {remedy.en}" if mechanism and remedy else row.title_en
-    return Suggestion("fix", row.number, zh, en, 0.0, {reason: 0.0})
+    return {row[0]: (int(row[1] or 0), int(row[2])) for row in read.rows(TRACK_RECORDS, read.of())}
 
 
 # What an order gets when it opens, and what people say of it
@@ -171,7 +125,7 @@ def suggestions(read: Reading, number: str, at: int) -> list[Suggestion]:
     if order.asset is None:
         return []
     ranked = rank(read, question(read.asset(order.asset), order), at)
-    return [*verified_fixes(read, order, at), *ranked]
+    return [*fixes.verified(read, order, at), *ranked]
 
 
 def offer(tx: Writing, order: Order, at: int) -> None:
@@ -187,8 +141,8 @@ def offer(tx: Writing, order: Order, at: int) -> None:
     if offered:
         fields = {"articles": [each.ref for each in offered]}
         tx.record(order.number, at=at, actor=ENGINE, kind="suggested", fields=fields)
-    if _is_frequent(tx, machine, order.failure_mode, at):
-        _draft_from_best_fix(tx, machine, order, at)
+    if fixes.is_frequent(tx, machine, order.failure_mode, at):
+        fixes.draft_from_the_best(tx, machine, order, at)
 
 
 def feedback(tx: Writing, actor: Actor, number: str, article_id: str, *, at: int, helped: bool) -> None:
@@ -209,50 +163,3 @@ def offered(read: Reading, number: str) -> list[Offered]:
         .order_by(kb_use.c.rank)
     )
     return [Offered(row.article, json.loads(row.reasons), row.outcome) for row in rows]
-
-
-def _is_frequent(read: Reading, machine: Asset, failure_mode: str, at: int) -> bool:
-    """The same failure mode often enough on this class of machines lately."""
-    kin = select(asset.c.code).where(read.here(asset, asset_class=machine.asset_class))
-    count = read.connection.scalar(
-        select(func.count())
-        .select_from(work_order)
-        .where(
-            read.here(work_order, failure_mode=failure_mode),
-            work_order.c.asset.in_(kin),
-            work_order.c.opened_at > at - FREQUENT_WINDOW,
-            work_order.c.opened_at <= at,
-        )
-    )
-    return (count or 0) >= FREQUENT
-
-
-def _draft_from_best_fix(tx: Writing, machine: Asset, order: Order, at: int) -> None:
-    """An article for a fault that keeps coming, from the repair that held best; people publish it."""
-    source = f"frequent:{machine.asset_class}:{order.failure_mode}"
-    subject = tx.here(article, asset_class=machine.asset_class, failure_mode=order.failure_mode)
-    written = select(article.c.id).where(
-        subject, or_(article.c.status == "published", article.c.source == source)
-    )
-    if tx.connection.scalar(written.limit(1)) is not None:
-        return
-    kin = select(asset.c.code).where(tx.here(asset, asset_class=machine.asset_class))
-    fixes = _fixes(tx, order.failure_mode or "", work_order.c.asset.in_(kin), at, 100)
-    if not fixes:
-        return
-    best = max(fixes, key=lambda fix: (fix.stars or 0, fix.closed_at, fix.number))
-    fix = _fix(best, "")
-    draft = Article(
-        asset_class=machine.asset_class,
-        failure_mode=order.failure_mode or "",
-        model=tx.asset(best.asset).model,
-        mechanism=best.mechanism,
-        remedy=best.remedy,
-        title_zh=f"{best.title_zh}:{fix.title_zh}",
-        title_en=f"{best.title_en}: {fix.title_en}",
-        body_zh=f"据 {best.number} 的已验证处理草拟。",
-        body_en=f"Drafted from the verified repair of {best.number}.",
-        source=source,
-    )
-    kept = articles.save(tx, ENGINE, draft, at=at, reason=f"frequent fault, best fix {best.number}")
-    tx.record(order.number, at=at, actor=ENGINE, kind="article_drafted", fields={"article": kept.id})
