@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from itertools import compress
 from typing import Any
 
@@ -88,13 +88,18 @@ def write(kept: Snapshot) -> bytes:
     """The snapshot as compact JSON."""
     document = {
         "version": VERSION,
-        "states": [astuple(entry) for entry in kept.states],
+        "states": kept.states,
         "times": dict(kept.times),
         "values": dict(kept.values),
-        "windows": [astuple(found) for found in kept.windows],
+        "windows": kept.windows,
         "clock": kept.clock,
     }
-    return json.dumps(document, separators=(",", ":")).encode()
+    return json.dumps(document, separators=(",", ":"), default=_fields).encode()
+
+
+def _fields(kept: Any) -> list[Any]:
+    """A dataclass as the list of its values (``astuple`` would copy all of them first)."""
+    return [getattr(kept, name) for name in kept.__slots__]
 
 
 def read(data: bytes) -> Snapshot:
