@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 
-from ticketing import Desk, StorageError
+from ticketing import Desk, TicketingError
 from ticketing.anchors import anchor
 
 log = logging.getLogger(__name__)
@@ -19,6 +19,6 @@ async def keep_anchoring(desk: Desk, folder: Path, now: Callable[[], int]) -> No
     while True:
         try:
             await asyncio.to_thread(anchor, desk, folder, now() // 1_000_000)
-        except (OSError, StorageError) as error:
+        except (OSError, TicketingError) as error:
             log.warning("the head of the audit chain could not be kept: %s", error)
         await asyncio.sleep(EVERY)

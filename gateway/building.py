@@ -9,6 +9,7 @@ from gateway.config import Site, overrides, scoped, spans
 from gateway.control import ask
 from gateway.history import History, HistorySettings
 from gateway.own import GATEWAY
+from gateway.register import introduce
 from gateway.sensors import Sensors, Slot
 from gateway.stages import mode
 from gateway.store import Readable, Series, Store
@@ -16,7 +17,7 @@ from models.promise import ModelError
 from models.register import Register, Standing, Version
 from models.sensor import SoftSensor
 from rules import Bound, Panel, Rule, bind
-from ticketing import Asset, RuleStep
+from ticketing import Asset, Desk, RuleStep
 
 log = logging.getLogger(__name__)
 
@@ -139,4 +140,11 @@ def maintained(site: Site) -> list[Asset]:
     ]
     devices = [Asset(name, "device", name, name, criticality="C") for name in site.devices]
     lines = [Asset(name, "line", name, name, criticality="B") for name in site.watched_lines]
-    return [*assets, *devices, *lines, Asset(GATEWAY, GATEWAY, "网关", "Gateway", criticality="B")]
+    return [*assets, *devices, *lines, Asset(site.gateway, GATEWAY, "网关", "Gateway", criticality="B")]
+
+
+def announce(desk: Desk, site: Site, at: int) -> None:
+    """Let the ticket core know the machines and people of the site's files. UTC in ms."""
+    with desk.transaction() as tx:
+        tx.sync_assets(maintained(site), gateway=site.gateway)
+    introduce(desk, site, at)

@@ -116,6 +116,7 @@ UNITS = frozenset(
     ]
 )
 F = TypeVar("F", bound=BaseModel)
+OURSELVES = "it stands for ourselves; another name would do"
 _ASSET_ID = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
 
 
@@ -167,6 +168,7 @@ class SiteSettings(_Form):
     language: Literal["zh", "en"] = "en"
     state: Path = Path("state")
     core: SecretStr | None = None  # a PostgreSQL address; absent: SQLite in the state folder
+    gateway: str = Field(default=GATEWAY, pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")  # its name among several
 
 
 def _known_unit(unit: str) -> str:
@@ -237,6 +239,16 @@ class Site:
         """The ticket core's database: PostgreSQL, or SQLite in the state folder."""
         return self.site.core.get_secret_value() if self.site.core else str(self.state / "core.db")
 
+    @property
+    def shared(self) -> bool:
+        """Whether the ticket core is a server's, for several gateways, and may be away."""
+        return "://" in self.core
+
+    @property
+    def gateway(self) -> str:
+        """What we ourselves are called among the site's assets."""
+        return self.site.gateway
+
     @cached_property
     def watched_lines(self) -> list[str]:
         """The lines that are judged themselves: brokers, and wires that several devices share."""
@@ -247,7 +259,7 @@ class Site:
         """The asset's class; ``device`` for what is talked to but not maintained, ``line`` for its wire."""
         if asset in self.assets:
             return self.assets[asset].asset_class
-        if asset == GATEWAY:
+        if asset == self.gateway:
             return GATEWAY
         return "line" if asset in self.watched_lines else "device"
 
@@ -292,7 +304,7 @@ class _Reader:
             raise ConfigError([Mistake(str(self.folder), "", "no site.toml there", wanted)])
         tree = {file: self.tables(file, allowed) for file, allowed in TABLES.items()}
         head, assets, devices = tree["site.toml"], tree["assets.toml"], tree["devices.toml"]
-        _check_own_names(assets, self.wrong)
+        _check_own_classes(assets, self.wrong)
         assets["class"] = self.with_own("class", assets)
         tree["rules.toml"]["rule"] = self.with_own("rule", tree["rules.toml"])
         settings = self.form(SiteSettings, head.get("site", {}), "site.toml", "site")
@@ -477,16 +489,14 @@ def _over(own: dict[str, Any], said: Any) -> Any:
     return {**own, **said, **({"params": params} if params else {})}
 
 
-def _check_own_names(assets: dict[str, Any], wrong: Wrong) -> None:
+def _check_own_classes(assets: dict[str, Any], wrong: Wrong) -> None:
     for kind in assets.get("class", {}).keys() & tables()["class"].keys():
         wrong("assets.toml", f"class.{kind}", repr(kind), "the gateway's own class; another name would do")
-    if GATEWAY in assets.get("asset", ()):
-        wrong(
-            "assets.toml", f"asset.{GATEWAY}", repr(GATEWAY), "it stands for ourselves; another name would do"
-        )
 
 
 def _check_assets(site: Site, wrong: Wrong) -> None:
+    if site.gateway in site.assets:
+        wrong("assets.toml", f"asset.{site.gateway}", repr(site.gateway), OURSELVES)
     for name, asset in site.assets.items():
         key = f"asset.{name}"
         if not _ASSET_ID.fullmatch(name):
@@ -535,10 +545,8 @@ def _check_lines(site: Site, wrong: Wrong) -> None:
 def _check_points(site: Site, wrong: Wrong) -> None:
     reader: dict[str, str] = {}
     for name, device in site.devices.items():
-        if name == GATEWAY:
-            wrong(
-                "devices.toml", f"device.{name}", repr(name), "it stands for ourselves; another name would do"
-            )
+        if name == site.gateway:
+            wrong("devices.toml", f"device.{name}", repr(name), OURSELVES)
         if name in site.assets:
             wrong(
                 "devices.toml",
@@ -657,7 +665,7 @@ def _check_scope(site: Site, scope: Any, file: str, key: str, wrong: Wrong) -> N
     wanted = scope.asset_class
     if wanted is not None and wanted not in site.classes:
         wrong(file, f"{key}.class", repr(wanted), _did_you_mean(wanted, set(site.classes)))
-    known = {*site.assets, *site.devices, *site.watched_lines, GATEWAY}
+    known = {*site.assets, *site.devices, *site.watched_lines, site.gateway}
     for asset in scope.assets or ():
         if asset not in known:
             wrong(file, f"{key}.assets", repr(asset), _did_you_mean(asset, known))
@@ -665,7 +673,7 @@ def _check_scope(site: Site, scope: Any, file: str, key: str, wrong: Wrong) -> N
 
 def scoped(site: Site, scope: Any) -> list[str]:
     """The assets, devices, lines, or the gateway, that a rule's or model's scope means, in file order."""
-    known = dict.fromkeys([*site.assets, *site.devices, *site.watched_lines, GATEWAY])
+    known = dict.fromkeys([*site.assets, *site.devices, *site.watched_lines, site.gateway])
     if scope.asset_class is not None:
         return [name for name in known if site.class_of(name) == scope.asset_class]
     return [name for name in scope.assets or () if name in known]

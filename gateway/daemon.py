@@ -28,12 +28,12 @@ from gateway import live, logs, recording, sqlite
 from gateway.anchoring import keep_anchoring
 from gateway.apart import apart
 from gateway.building import (
+    announce,
     bound_rules,
     build_panel,
     build_rules,
     build_sensors,
     build_store,
-    maintained,
     sensor_slots,
 )
 from gateway.channels import policy_of
@@ -53,13 +53,13 @@ from gateway.lookback import Lookback
 from gateway.notifying import Notifier
 from gateway.own import GATEWAY, OwnSignals
 from gateway.pipeline import Pipeline
-from gateway.register import introduce
+from gateway.relaying import Relay
 from gateway.reload import Reload
 from gateway.spool import Spool, SpoolFailed
 from gateway.store import Store
 from gateway.supervisor import StateLock, notify, watchdog_seconds
 from gateway.tree import standing_above
-from ticketing import Desk, StorageError
+from ticketing import Branch, Desk, StorageError
 
 log = logging.getLogger(__name__)
 
@@ -100,7 +100,18 @@ def _from_the_disk(error: BaseException) -> str | None:
 
 def _prepare(site: Site) -> None:
     """Make the ticket core, or bring it up to date: its tools weigh 12 MB that nothing else needs."""
-    Desk.open(site.core, site=site.site.id, policy=policy_of(site)).close()
+    if site.shared:
+        _own_desk(site).close()
+    try:
+        Desk.open(site.core, site=site.site.id, policy=policy_of(site)).close()
+    except StorageError:
+        if not site.shared:
+            raise  # a shared one may be away: the relay will say so
+
+
+def _own_desk(site: Site) -> Desk:
+    """What a gateway that shares its ticket core keeps of its own: the judge's state, and what waits."""
+    return Desk.open(site.state / "gateway.db", site=site.site.id)
 
 
 async def serve(site: Site) -> None:
@@ -119,16 +130,17 @@ async def serve(site: Site) -> None:
 class Daemon:
     """The parts of one running gateway, and what it says about itself."""
 
-    def __init__(self, site: Site, desk: Desk, spool: Spool, store: Store) -> None:
+    def __init__(self, site: Site, desk: Desk, own: Desk | None, spool: Spool, store: Store) -> None:
         self.site, self.desk, self.spool, self.store = site, desk, spool, store
         newest = spool.recent(1)
         self.clock = Clock(floor=newest[-1].time if newest else 0)
         self.started = self.clock.now()
         self.intake = Intake(spool, site.judge.ns)
         self.sensors = build_sensors(site)
-        self.dispatch = Dispatch(
-            desk, build_rules(site), Witness(site, Lookback(store), self.sensors), standing_above(site)
-        )
+        branch = Branch(own, desk) if own is not None else None
+        self.relay = Relay(site, branch, desk, self.clock.now, self._rebind) if branch is not None else None
+        witness = Witness(site, Lookback(store), self.sensors)
+        self.dispatch = Dispatch(branch or desk, build_rules(site), witness, standing_above(site))
         panel = build_panel(site, self.dispatch.stages())
         self.pipeline = Pipeline(
             spool, panel, self.sensors, self.dispatch, self.intake, lateness=site.judge.ns
@@ -138,7 +150,9 @@ class Daemon:
         self.ledger = Ledger(
             site.state / "ledger.db", spool, self.clock.now, lambda: self.sources, self._counters
         )
-        self.own = OwnSignals(self._state, lambda: self.site.watched_lines, site.state, self.clock.now)
+        self.own = OwnSignals(
+            self._state, lambda: self.site.watched_lines, site.state, self.clock.now, site.gateway
+        )
         self.prober = Prober(lambda: self.site, lambda: self.sources)
         opener = partial(
             open_sources,
@@ -158,17 +172,21 @@ class Daemon:
     @classmethod
     async def open(cls, site: Site, stack: AsyncExitStack) -> Daemon:
         """Open what is on disk; ``stack`` closes it."""
-        desk = await asyncio.to_thread(Desk.open, site.core, site=site.site.id, policy=policy_of(site))
+        desk = await asyncio.to_thread(
+            Desk.open, site.core, site=site.site.id, policy=policy_of(site), later=site.shared
+        )
         stack.callback(desk.close)
-        with desk.transaction() as tx:
-            tx.sync_assets(maintained(site))
-        introduce(desk, site, time.time_ns() // 1_000_000)
+        own = _own_desk(site) if site.shared else None
+        if own is None:
+            announce(desk, site, time.time_ns() // 1_000_000)
+        else:
+            stack.callback(own.close)
         store = build_store(site)
         stack.callback(store.close)
         spool = Spool(site.state / "spool", site.spool, followers=("judge", FOLLOWER, store.name))
         spool.start()
         stack.callback(spool.close)
-        daemon = cls(site, desk, spool, store)
+        daemon = cls(site, desk, own, spool, store)
         for entry in spool.recent(REMEMBERED):
             daemon.intake.remember(entry.batches)
         return daemon
@@ -189,6 +207,8 @@ class Daemon:
                 group.create_task(self.notifier.run(), name="notifier"),
                 group.create_task(keep_anchoring(self.desk, self.site.state, self.clock.now), name="audit"),
             ]
+            if self.relay is not None:
+                services.append(group.create_task(self.relay.run(), name="relay"))
             self.lines.start(group)
             notify("READY=1")
             log.info("watching %d devices on %d lines", len(self.site.devices), len(self.sources))
@@ -236,6 +256,7 @@ class Daemon:
                 "transitions": progress.transitions,
                 "trouble": progress.trouble,
             },
+            "core": self.relay.status() if self.relay is not None else {"waiting": 0, "trouble": ""},
             "store": self.forwarder.status(),
             "models": self.sensors.status(),
             "intake": self.intake.counts,
@@ -253,6 +274,17 @@ class Daemon:
         }
         repeated = {Item(device, "skipped", "repeated"): n for device, n in self.intake.repeated.items()}
         return {Item(GATEWAY, "gateway", what): n for what, n in hall.items()} | repeated
+
+    def announce(self, site: Site) -> None:
+        """Let the ticket core know the machines and people of ``site``; a shared one as soon as it answers."""
+        if self.relay is None:
+            announce(self.desk, site, self.clock.now() // 1_000_000)
+        else:
+            self.relay.announce(site)
+
+    def _rebind(self) -> None:
+        """Judge by the rules as they stand now."""
+        self.pipeline.rebind(bound_rules(self.site, build_rules(self.site), self.dispatch.stages()))
 
     def _judge_lag(self) -> float:
         """Seconds between the newest committed entry and the newest judged one."""
@@ -284,8 +316,9 @@ class Daemon:
             return self.sensors.status()
 
         async def rules(_: dict[str, Any]) -> Any:
-            stages = await asyncio.to_thread(self.dispatch.stages)
-            self.pipeline.rebind(bound_rules(self.site, build_rules(self.site), stages))
+            if self.relay is not None:
+                await asyncio.to_thread(self.relay.ask)
+            await asyncio.to_thread(self._rebind)
             return {"rules": len(self.site.rules)}
 
         async def ledger(_: dict[str, Any]) -> Any:

@@ -35,6 +35,7 @@ NAMES: Final = {
     "forwarder.before_write": "entries are about to be handed to the store",
     "forwarder.after_write": "the store has them, the cursor still behind",
     "reload.told": "the core knows the changed site folder, nothing else does",
+    "relay.told": "the shared ticket core knows what waited, we do not know that it does",
     "influx.before_post": "lines are ready to be posted",
 }
 

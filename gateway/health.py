@@ -25,6 +25,7 @@ def report(
     sources: Sequence[SourceStatus],
     spool: Mapping[str, Any],
     judge: Mapping[str, Any],
+    core: Mapping[str, Any],
     store: Mapping[str, Any],
     models: Sequence[Mapping[str, Any]],
     intake: Mapping[str, int],
@@ -39,6 +40,7 @@ def report(
         "sources": [asdict(source) for source in sources],
         "spool": dict(spool),
         "judge": dict(judge),
+        "core": dict(core),
         "store": dict(store),
         "models": [dict(model) for model in models],
         "intake": dict(intake),
@@ -79,7 +81,7 @@ def _of_the_lines(sources: Iterable[Mapping[str, Any]]) -> Iterator[Problem]:
 
 
 def _of_the_hall(body: Mapping[str, Any]) -> Iterator[Problem]:
-    spool, store, judge = body["spool"], body["store"], body["judge"]
+    spool, store, judge, core = body["spool"], body["store"], body["judge"], body["core"]
     if spool["full"]:
         yield _problem(
             "Disk is full",
@@ -111,7 +113,13 @@ def _of_the_hall(body: Mapping[str, Any]) -> Iterator[Problem]:
             judge["trouble"],
             "Samples wait in the spool, and orders open late: check the database and the disk.",
         )
-    elif judge["lag"] > _LAG:
+    elif core["trouble"]:
+        yield _problem(
+            "Ticket core is away",
+            f"{core['waiting']} changes of alarms wait: {core['trouble']}",
+            "Judging goes on, its alarms wait here and open their orders later: check the database.",
+        )
+    if judge["lag"] > _LAG and not judge["trouble"]:
         yield _problem(
             "Judge is behind",
             f"{judge['lag']:.0f} s",

@@ -34,6 +34,11 @@ class _Collector:
             "watchkeeper_judge_lag_seconds", "Newest sample not judged yet", value=judge["lag"]
         )
         yield GaugeMetricFamily(
+            "watchkeeper_core_waiting",
+            "Changes of alarms that the shared ticket core does not know yet",
+            value=body["core"]["waiting"],
+        )
+        yield GaugeMetricFamily(
             "watchkeeper_store_connected", "1 when the store takes samples", value=float(store["connected"])
         )
         yield GaugeMetricFamily(

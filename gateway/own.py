@@ -39,7 +39,8 @@ def tables() -> dict[str, Any]:
 class OwnSignals:
     """Emits the gateway's signals, and ``<line>/online`` of each of ``lines``, every five seconds.
 
-    ``gateway()`` is what the health report is made of; ``state`` lies on the disk that matters.
+    ``gateway()`` is what the health report is made of; ``state`` lies on the disk that matters. ``name`` is what this
+    gateway is called.
     """
 
     def __init__(
@@ -48,7 +49,9 @@ class OwnSignals:
         lines: Callable[[], list[str]],
         state: Path,
         clock: Callable[[], int],
+        name: str = GATEWAY,
     ) -> None:
+        self._name = name
         self._gateway, self._lines, self._state, self._clock = gateway, lines, state, clock
         self._away_since: float | None = None
         self._past: deque[tuple[float, dict[str, int]]] = deque()
@@ -63,12 +66,12 @@ class OwnSignals:
         """How it goes now; what cannot be told is without value."""
         body, now = self._gateway(), time.monotonic()
         up = {source.name: float(source.up) for source in body["sources"]}
-        found = {f"{GATEWAY}/{name}": value for name, value in self._own(body, now).items()}
+        found = {f"{self._name}/{name}": value for name, value in self._own(body, now).items()}
         found |= {f"{line}/online": up.get(line, math.nan) for line in self._lines()}
         values = np.array(list(found.values()))
         quality = np.where(np.isnan(values), bad(Reason.STALE), GOOD).astype(np.uint8)
         at = self._clock()
-        return Batch(signal_set(GATEWAY, tuple(found)), at, at, values, quality)
+        return Batch(signal_set(self._name, tuple(found)), at, at, values, quality)
 
     def _own(self, body: Mapping[str, Any], now: float) -> dict[str, float]:
         spool, store = body["spool"], body["store"]

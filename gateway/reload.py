@@ -18,11 +18,10 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from pydantic import BaseModel
 
 from gateway import failpoints
-from gateway.building import bound_rules, build_rules, maintained, sensor_slots
+from gateway.building import bound_rules, build_rules, sensor_slots
 from gateway.config import ConfigError, Site, load_site
 from gateway.evidence import Witness
 from gateway.lookback import Lookback
-from gateway.register import introduce
 from gateway.sensors import Slot
 from gateway.tree import standing_above
 from rules import Bound, Rule
@@ -43,7 +42,7 @@ _TABLES: Final = {  # of the site, and what its tables are called in the files
     "shifts": "shift",
 }
 _BUILT_ON: Final = {  # what the process was built on; of ``site`` these keys
-    "site": ("id", "state", "core"),
+    "site": ("id", "state", "core", "gateway"),
     "spool": None,
     "judge": None,
     "store": None,
@@ -188,10 +187,10 @@ class Reload:
         fresh = daemon.lines.made(new.lines, new.devices, [n for n in new.lines if n in found.lines])
         judging = await asyncio.to_thread(self._prepared, new)
         try:
-            await asyncio.to_thread(self._tell_core, new)
+            await asyncio.to_thread(self._daemon.announce, new)
             failpoints.hit("reload.told")
         except Exception:
-            await asyncio.to_thread(self._tell_core, old)
+            await asyncio.to_thread(self._daemon.announce, old)
             raise
         await daemon.lines.end(found.lines)
         self._count_what_goes(old, found)
@@ -212,11 +211,6 @@ class Reload:
         daemon.sensors.renew(judging.slots)
         daemon.dispatch.use(judging.rules, judging.witness, standing_above(site))
         daemon.pipeline.rebind(judging.bounds)
-
-    def _tell_core(self, site: Site) -> None:
-        with self._daemon.desk.transaction() as tx:
-            tx.sync_assets(maintained(site))
-        introduce(self._daemon.desk, site, self._daemon.clock.now() // 1_000_000)
 
     def _count_what_goes(self, old: Site, found: Difference) -> None:
         """The lines that have ended are no more; what they counted is in the ledger."""

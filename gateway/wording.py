@@ -7,7 +7,6 @@ import math
 from gateway import i18n
 from gateway.config import Site
 from gateway.i18n import Language
-from gateway.own import GATEWAY
 
 UNITS = {
     "degC": "°C",
@@ -26,7 +25,7 @@ def asset_name(site: Site, asset: str, language: Language) -> str:
     """What people call the asset (or the device that stands in its place)."""
     found = site.assets.get(asset)
     if found is None:
-        return class_name(site, asset, language) if asset == GATEWAY else asset
+        return class_name(site, asset, language) if asset == site.gateway else asset
     return (found.name_zh if language == "zh" else found.name_en) or asset
 
 

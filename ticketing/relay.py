@@ -59,10 +59,11 @@ class Branch:
             count = select(func.count()).select_from(forward).where(read.here(forward))
             return read.connection.scalar(count) or 0
 
-    def relay(self, limit: int = LIMIT) -> list[Decision]:
+    def relay(self, limit: int = LIMIT, told: Callable[[], None] = lambda: None) -> list[Decision]:
         """Tell the core the oldest of what waits, then forget it here; with the last of it the core's timers go on.
 
         StorageError while it is away. What it refuses for good is a decision ``refused``, and forgotten too.
+        ``told`` is called in between.
         """
         now = self._now
         with self._local.read() as read:
@@ -79,14 +80,15 @@ class Branch:
                 decisions = tx.decisions
         except (NotFoundError, FieldError) as error:  # of one row
             if len(rows) != 1:
-                return self.relay(1)
+                return self.relay(1, told)
             decisions = [Decision("refused", None, f"{rows[0].verb} {rows[0].body[:200]}: {error}")]
         if len(rows) < limit:
             self._ticked = now
         if rows:
+            told()
             with self._local.transaction() as own:
-                told = own.here(forward) & (forward.c.seq <= rows[-1].seq)
-                own.connection.execute(delete(forward).where(told))
+                arrived = own.here(forward) & (forward.c.seq <= rows[-1].seq)
+                own.connection.execute(delete(forward).where(arrived))
         return decisions
 
     def ask(self) -> bool:

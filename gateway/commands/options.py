@@ -82,15 +82,12 @@ def open_desk(site: Site) -> Desk:
 
 def staffed(folder: Path | None) -> Desk:
     """The ticket core of that site, which knows the machines and people that the site's files name."""
-    from gateway.building import maintained
-    from gateway.register import introduce
+    from gateway.building import announce
 
     site = site_of(folder)
     site.state.mkdir(parents=True, exist_ok=True)
     desk = open_desk(site)
-    with desk.transaction() as tx:
-        tx.sync_assets(maintained(site))
-    introduce(desk, site, now_ms())
+    announce(desk, site, now_ms())
     return desk
 
 

@@ -50,19 +50,24 @@ timeout = "300ms"
 class Running:
     """A site folder with its plant; the gateway can be started, killed and stopped."""
 
-    def __init__(self, folder: Path, pumps: int = 1) -> None:
+    def __init__(self, folder: Path, pumps: int = 1, *, beside: Running | None = None) -> None:
+        """``beside``: another gateway, whose plant this one reads too."""
         self.folder = folder
         folder.mkdir()
-        port = free_port(0)
+        self.port = port = free_port(0) if beside is None else beside.port
         numbers = [str(n) for n in range(1, pumps + 1)]
+        self._gateway: subprocess.Popen[bytes] | None = None
         self.write("site.toml", SITE)
         self.write("assets.toml", ASSETS + "".join(f'[asset.pump-{n}]\nclass = "pump"\n' for n in numbers))
         devices = [DEVICE.replace("@N@", n) for n in numbers]
         self.write("devices.toml", DEVICES.replace("@PORT@", str(port)) + "".join(devices))
+        self._own_plant = beside is None
+        if beside is not None:
+            self.plant = beside.plant
+            return
         words = ["-m", "simulators", "serve", "--tcp", str(port), "--pumps", str(pumps)]
         self.plant = Child("plant", words, folder / "plant.log", talks=True)
         assert json.loads(self.plant.stdout.readline())["ready"]
-        self._gateway: subprocess.Popen[bytes] | None = None
 
     @property
     def site(self) -> Site:
@@ -115,7 +120,8 @@ class Running:
 
     def close(self) -> None:
         self.end()
-        self.plant.end()
+        if self._own_plant:
+            self.plant.end()
 
     def log(self) -> str:
         return (self.folder / "gateway.log").read_text()

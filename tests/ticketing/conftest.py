@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import pwd
 import shutil
-import signal
-import subprocess
-import tempfile
 from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
@@ -15,40 +10,22 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from tests.postgres import Postgres
 from tests.ticketing.scene import ASSETS, BOTH
 from ticketing import Desk
 
 
 @pytest.fixture(scope="session")
 def postgresql(part: Callable[[str], Path]) -> Iterator[str]:
-    """The connection prefix of a PostgreSQL of our own; it refuses to run as root, so it doesn't."""
-    home = Path(tempfile.mkdtemp(prefix="wk-pg-"))  # short: a socket's path has its limits
-    as_user: list[str] = []
-    if os.geteuid() == 0:
-        user = pwd.getpwnam("postgres")
-        os.chown(home, user.pw_uid, user.pw_gid)
-        as_user = ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
-    binaries = part("postgresql").resolve().parent
-    data = home / "data"
-    initdb = [binaries / "initdb", "-D", data, "-U", "watchkeeper", "-A", "trust", "-E", "UTF8", "--no-sync"]
-    subprocess.run([*as_user, *initdb], check=True, stdout=subprocess.DEVNULL, cwd=home)
-    settings = ("listen_addresses=", f"unix_socket_directories={home}", "fsync=off")
-    command = [*as_user, binaries / "postgres", "-D", data, *(f"--{setting}" for setting in settings)]
-    server = subprocess.Popen(command, stderr=subprocess.DEVNULL, cwd=home)
+    """The address of any database of a PostgreSQL of our own: ``% name``."""
+    server = Postgres(part("postgresql").resolve().parent)
+    server.start()
     try:
-        prefix = f"postgresql://watchkeeper@/%s?host={home}"
-        ready = [binaries / "pg_isready", "-q", "-h", home, "-t", "30"]
-        while subprocess.run(ready, check=False).returncode != 0:
-            assert server.poll() is None, "PostgreSQL did not start"
-        template = prefix % "template_desk"
-        with psycopg.connect(prefix % "postgres", autocommit=True) as connection:
-            connection.execute("CREATE DATABASE template_desk")
-        Desk.open(template, site="demo").close()
-        yield prefix
+        server.create("template_desk")
+        Desk.open(server.address("template_desk"), site="demo").close()
+        yield server.address("%s")
     finally:
-        server.send_signal(signal.SIGINT)  # "fast": does not wait for whoever is still connected
-        server.wait(30)
-        shutil.rmtree(home)
+        server.remove()
 
 
 @pytest.fixture(scope="session")

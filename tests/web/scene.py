@@ -304,6 +304,7 @@ def health(site: Site, **more: Any) -> dict[str, Any]:
             "full": False,
         },
         "judge": {"cursor": 1, "lag": 0.02, "samples": 172_800, "transitions": 6, "trouble": ""},
+        "core": {"waiting": 0, "trouble": ""},
         "store": {"connected": True, "lag": 0.3, "detail": "", "name": "history"},
         "models": [{"model": "health", "asset": "pump-1", "state": "live", "progress": 1.0, "trouble": ""}],
         "intake": {"accepted": 28_800, "refused": 0},
