@@ -10,14 +10,14 @@ import asyncio
 import random
 import socket
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, suppress
 from typing import Any
 
 from devices.batch import Emit
 from devices.line import Time
 from devices.mqtt_packets import Message
 from devices.mqtt_reception import DeadLetter, DeviceTopics, Reception, log
-from devices.mqtt_session import BrokerError, MqttLine, Session, connected
+from devices.mqtt_session import BrokerError, MqttLine, Presence, Session, Take, connected
 from devices.mqtt_topics import MqttDevice, Topics
 from devices.source import SourceStatus
 
@@ -61,7 +61,6 @@ class MqttSource:
     ) -> None:
         self.name = name
         self.client_id = line.client_id or f"watchkeeper-{socket.gethostname()}-{name}"
-        self.status_topic = f"watchkeeper/{self.client_id}/status"
         self._line = line
         self._clock = clock or Time()
         self._draw = draw
@@ -113,7 +112,7 @@ class MqttSource:
             self._reception.take(session, message, emit)
 
         try:
-            async with connected(self._line, self.client_id, self.status_topic, take) as session:
+            async with self._connected(take) as session:
                 await self._subscribe(session)
                 self.session = session
                 self._greet(session)
@@ -125,6 +124,10 @@ class MqttSource:
         finally:
             self._reception.listening = False
             self.session = None
+
+    def _connected(self, take: Take) -> AbstractAsyncContextManager[Session]:
+        presence = Presence(f"watchkeeper/{self.client_id}/status")
+        return connected(self._line, self.client_id, presence, take)
 
     async def _subscribe(self, session: Session) -> None:
         """Subscribe on every connection: a session that was resumed may know older topics only."""

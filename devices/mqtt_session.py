@@ -18,7 +18,7 @@ from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from logging import CRITICAL, getLogger
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, TypeVar
+from typing import Any, Literal, NamedTuple, TypeAlias, TypeVar
 
 import aiomqtt
 from paho.mqtt.enums import MQTTErrorCode
@@ -108,6 +108,18 @@ class MqttLine(LineSettings):
         return f"{self.host}:{self.port or (8883 if self.secured else 1883)}"
 
 
+class Presence(NamedTuple):
+    """What others may see of us: ``topic`` holds ``here`` while we listen and ``gone`` otherwise, also when we vanish.
+
+    With ``heard`` we listen to it ourselves, before we say that we are here.
+    """
+
+    topic: str
+    here: str = "online"
+    gone: str = "offline"
+    heard: bool = False
+
+
 _T = TypeVar("_T")
 Take: TypeAlias = "Callable[[Session, Message], None]"
 
@@ -169,6 +181,10 @@ class Session:
     def tell(self, topic: str, payload: bytes) -> None:
         """Publish once at QoS 0; whether it arrives is not waited for."""
         self._paho.publish(topic, payload)
+
+    def tell_all(self, topic: str, payload: str) -> None:
+        """As ``publish``; whether it arrives is not waited for."""
+        self._paho.publish(topic, payload, qos=1, retain=True)
 
     def unsubscribe(self, topic: str) -> None:
         """Ask for no more of this topic; whether the broker agrees is not waited for."""
@@ -246,11 +262,10 @@ class Session:
 
 
 @asynccontextmanager
-async def connected(line: MqttLine, client_id: str, status_topic: str, take: Take) -> AsyncIterator[Session]:
+async def connected(line: MqttLine, client_id: str, presence: Presence, take: Take) -> AsyncIterator[Session]:
     """A connection whose session outlives it; BrokerError if there is none to be had.
 
-    ``take`` is called in the loop for each message. ``status_topic`` holds ``online`` until we leave, or
-    vanish, and then ``offline``.
+    ``take`` is called in the loop for each message.
     """
     v5 = line.version == "5"
     password, tls = await asyncio.to_thread(_secrets, line)
@@ -263,7 +278,7 @@ async def connected(line: MqttLine, client_id: str, status_topic: str, take: Tak
         tls_context=tls,
         identifier=client_id,
         protocol=aiomqtt.ProtocolVersion.V5 if v5 else aiomqtt.ProtocolVersion.V311,
-        will=aiomqtt.Will(status_topic, "offline", qos=1, retain=True),
+        will=aiomqtt.Will(presence.topic, presence.gone, qos=1, retain=True),
         keepalive=int(line.keepalive.total_seconds()),
         timeout=math.inf,  # its own timeout may swallow a cancellation (asyncio.wait_for, Python 3.11)
         logger=_library_log,
@@ -273,12 +288,14 @@ async def connected(line: MqttLine, client_id: str, status_topic: str, take: Tak
     try:
         await _answer(client.__aenter__(), _CONNECT_TIMEOUT)
         try:
-            await session.publish(status_topic, "online")
+            if presence.heard:
+                await session.subscribe([presence.topic])
+            await session.publish(presence.topic, presence.here)
             yield session
         finally:
             with suppress(BrokerError, TimeoutError):  # closing never raises, nor takes long
                 async with asyncio.timeout(_FAREWELL):
-                    await session.publish(status_topic, "offline")
+                    await session.publish(presence.topic, presence.gone)
                     await _answer(client.__aexit__(None, None, None))
     finally:
         session.close()

@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from devices.mqtt_packets import Message, PacketReader
-from devices.mqtt_session import BrokerError, MqttLine, Session, connected
+from devices.mqtt_session import BrokerError, MqttLine, Presence, Session, connected
 
 pytestmark = pytest.mark.anyio
 
@@ -87,7 +87,7 @@ async def test_nothing_is_acknowledged_but_by_ack() -> None:
         received.append(message)
 
     async with scripted() as broker:
-        async with connected(line(broker.port), "us", "us/status", take) as session:
+        async with connected(line(broker.port), "us", Presence("us/status"), take) as session:
             assert session.resumed
             assert session.properties["ReceiveMaximum"] == 20
             assert await session.subscribe(["t"]) == {"t": 1}
@@ -106,7 +106,10 @@ async def test_nothing_is_acknowledged_but_by_ack() -> None:
 async def test_the_session_asks_to_outlive_the_connection_at_qos_1() -> None:
     def take(session: Session, message: Message) -> None: ...
 
-    async with scripted() as broker, connected(line(broker.port), "us", "us/status", take) as session:
+    async with (
+        scripted() as broker,
+        connected(line(broker.port), "us", Presence("us/status"), take) as session,
+    ):
         await session.subscribe(["t"])
     connect = broker.packets[0][1]
     assert connect[:7] == b"\x00\x04MQTT\x05"
@@ -125,7 +128,7 @@ async def test_acknowledging_on_a_connection_that_is_over_does_nothing() -> None
         taken.append(session)
 
     async with scripted() as broker:
-        async with connected(line(broker.port), "us", "us/status", take) as session:
+        async with connected(line(broker.port), "us", Presence("us/status"), take) as session:
             broker.publish(1)
             await until(lambda: taken)
             assert broker.writer
@@ -142,7 +145,7 @@ async def test_a_refusal_says_why() -> None:
 
     async with scripted(REFUSED) as broker:
         with pytest.raises(BrokerError, match=r"Not authorized \(reason code 135\)") as caught:
-            async with connected(line(broker.port), "us", "us/status", take):
+            async with connected(line(broker.port), "us", Presence("us/status"), take):
                 pass
         assert caught.value.code == 0x87
 
@@ -157,14 +160,17 @@ async def test_a_broker_that_hangs_up_on_our_version_is_named_at_once() -> None:
     server = await asyncio.start_server(hang_up, "127.0.0.1", 0)
     async with server, asyncio.timeout(5):
         with pytest.raises(BrokerError, match="does it speak this MQTT"):
-            async with connected(line(server.sockets[0].getsockname()[1]), "us", "us/status", take):
+            async with connected(line(server.sockets[0].getsockname()[1]), "us", Presence("us/status"), take):
                 pass
 
 
 async def test_the_reason_of_a_disconnect_is_kept() -> None:
     def take(session: Session, message: Message) -> None: ...
 
-    async with scripted() as broker, connected(line(broker.port), "us", "us/status", take) as session:
+    async with (
+        scripted() as broker,
+        connected(line(broker.port), "us", Presence("us/status"), take) as session,
+    ):
         assert broker.writer
         broker.writer.write(bytes([DISCONNECT, 2, 0x8E, 0]))
         with pytest.raises(BrokerError, match="Session taken over") as caught:
@@ -178,7 +184,10 @@ async def test_the_reason_of_a_disconnect_is_kept() -> None:
 async def test_what_is_not_mqtt_ends_the_connection(garbage: bytes) -> None:
     def take(session: Session, message: Message) -> None: ...
 
-    async with scripted() as broker, connected(line(broker.port), "us", "us/status", take) as session:
+    async with (
+        scripted() as broker,
+        connected(line(broker.port), "us", Presence("us/status"), take) as session,
+    ):
         assert broker.writer
         broker.writer.write(garbage)
         with pytest.raises(BrokerError):
@@ -189,7 +198,10 @@ async def test_a_fault_in_taking_is_not_hidden_as_a_lost_connection() -> None:
     def take(session: Session, message: Message) -> None:
         raise ZeroDivisionError
 
-    async with scripted() as broker, connected(line(broker.port), "us", "us/status", take) as session:
+    async with (
+        scripted() as broker,
+        connected(line(broker.port), "us", Presence("us/status"), take) as session,
+    ):
         broker.publish(1)
         with pytest.raises(ZeroDivisionError):
             await session.lost()

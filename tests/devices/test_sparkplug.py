@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import math
+import socket
 import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -16,11 +18,10 @@ from hypothesis import strategies as st
 
 from devices.batch import Batch, describe
 from devices.line import Time
-from devices.mqtt import MqttLine
 from devices.mqtt_packets import Message
 from devices.mqtt_payload import PayloadError
 from devices.mqtt_topics import Reading
-from devices.sparkplug import SparkplugDevice, SparkplugSource, open_nodes
+from devices.sparkplug import SparkplugDevice, SparkplugLine, SparkplugSource, open_nodes
 from devices.sparkplug_node import SparkplugTopics
 from devices.sparkplug_payload import REBIRTH, payload, rebirth
 
@@ -266,16 +267,17 @@ async def edge_node(port: int) -> AsyncIterator[EdgeNode]:
             await asyncio.wait([task])
 
 
+def a_source(port: int, **more: Any) -> SparkplugSource:
+    settings = {"kind": "sparkplug", "host": "127.0.0.1", "port": port, "client_id": "wk"}
+    clock = Time(wall=lambda: ARRIVAL, sleep=lambda seconds: asyncio.sleep(min(seconds, 0.05)))
+    return open_nodes("broker", SparkplugLine.model_validate(settings | more), {"edge": DEVICE}, clock, 0.0)
+
+
 @pytest.mark.needs("mosquitto")
 @pytest.mark.anyio
 async def test_a_node_is_asked_for_its_birth_read_and_mourned(broker: Any, inbox: Any, running: Any) -> None:
     port = broker().port
-    line = MqttLine.model_validate(
-        {"kind": "sparkplug", "host": "127.0.0.1", "port": port, "client_id": "wk"}
-    )
-    clock = Time(wall=lambda: ARRIVAL, sleep=lambda seconds: asyncio.sleep(min(seconds, 0.05)))
-    source = open_nodes("broker", line, {"edge": DEVICE}, clock, 0.0)
-    assert isinstance(source, SparkplugSource)
+    source = a_source(port)
 
     def last(name: str, value: float | None, quality: str) -> Any:
         return lambda batches: batches and shown(batches[-1]).get(name) == (value, quality)
@@ -294,3 +296,38 @@ async def test_a_node_is_asked_for_its_birth_read_and_mourned(broker: Any, inbox
         device = source.status().devices[0]
         assert (device.state, device.detail) == ("parked", "its death was told")
         assert node.births == births
+
+
+@pytest.mark.needs("mosquitto")
+@pytest.mark.anyio
+async def test_nodes_see_whether_their_host_listens(broker: Any, inbox: Any, running: Any) -> None:
+    port, topic = broker().port, "spBv1.0/STATE/watchkeeper"
+    source = a_source(port, host_id="watchkeeper")
+    told: list[tuple[bool, int]] = []
+
+    async def follow(node: aiomqtt.Client) -> None:
+        async for message in node.messages:
+            assert isinstance(message.payload, bytes)
+            said = json.loads(message.payload)
+            told.append((said["online"], said["timestamp"]))
+
+    async def until(*wanted: bool) -> None:
+        async with asyncio.timeout(60):
+            while [online for online, _ in told] != list(wanted):
+                await asyncio.sleep(0.01)
+
+    async with aiomqtt.Client("127.0.0.1", port) as node:
+        await node.subscribe(topic, qos=1)
+        task = asyncio.create_task(follow(node))
+        async with running(source, inbox):
+            await until(True)
+            # What a broker publishes late for an earlier connection: the host is here all the same.
+            await node.publish(topic, '{"online": false, "timestamp": 1}', qos=1, retain=True)
+            await until(True, False, True)
+            assert source.session is not None
+            source.session._paho.socket().shutdown(socket.SHUT_RDWR)  # it vanishes and comes again
+            await until(True, False, True, False, True)
+        await until(True, False, True, False, True, False)
+        task.cancel()
+    assert {time for _, time in told} == {1, ARRIVAL // 1_000_000}
+    assert source.status().counts.get("strangers", 0) == 0

@@ -27,10 +27,11 @@ from devices.mqtt_topics import MqttDevice, Reading, Topics
 from devices.register import Block, Register, compile_decoder
 from devices.sparkplug_node import SparkplugDevice, SparkplugTopics
 from devices.wire import GarbledError
-from gateway.config import FILES, ConfigError, load_site
+from gateway.config import ConfigError, load_site
 from rules.grammar import ExpressionError, parse
 
-ROOT = Path(__file__).parents[2]
+SITE = Path(__file__).with_name("site")
+FILES = sorted(path.name for path in SITE.glob("*.toml"))
 ARRIVAL = 1_800_000_000_000_000_000
 
 
@@ -277,7 +278,7 @@ def _folder() -> Path:
 
 
 def _small(file: str) -> bytes:
-    return (Path(__file__).with_name("site") / file).read_bytes()
+    return (SITE / file).read_bytes()
 
 
 def config(data: bytes) -> None:
