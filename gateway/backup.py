@@ -76,11 +76,11 @@ def verify(archive: Path) -> dict[str, Any]:
 def restore(archive: Path, site: Site, at: int) -> list[Path]:
     """Put an archive's state in the place of the site's; what was there stays beside, returned.
 
-    AlreadyRunningError while the gateway runs.
+    AlreadyRunningError while the gateway or its pages run.
     """
     core = _core(site, must_exist=False)
     before = []
-    with StateLock(site.state), _unpacked(archive) as (work, manifest):
+    with StateLock(site.state), StateLock(site.state, "web"), _unpacked(archive) as (work, manifest):
         if manifest["site"] != site.site.id:
             raise BackupError(f"{archive.name} is of the site {manifest['site']}, this one is {site.site.id}")
         for name in ("core.db", *BESIDE):

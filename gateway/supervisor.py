@@ -32,17 +32,17 @@ def watchdog_seconds() -> float | None:
 
 
 class AlreadyRunningError(Exception):
-    """Another daemon works on this state folder; the text names its process."""
+    """Another process works on this state folder; the text names it."""
 
 
 class StateLock:
-    """Holds the state folder for one daemon, by flock: it goes with the process, however that ends."""
+    """Holds the state folder for one ``daemon``, or for its ``web`` pages, by flock: it goes with the process."""
 
-    def __init__(self, folder: Path) -> None:
-        self._path = folder / "daemon.lock"
+    def __init__(self, folder: Path, who: str = "daemon") -> None:
+        self._path, self._who = folder / f"{who}.lock", who
 
     def __enter__(self) -> None:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._file = self._path.open("a+")
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -51,7 +51,7 @@ class StateLock:
             pid = self._file.read().strip() or "unknown"
             self._file.close()
             raise AlreadyRunningError(
-                f"{self._path.parent} is in use by process {pid}; stop it first"
+                f"{self._path.parent} is in use by process {pid} ({self._who}); stop it first"
             ) from None
         self._file.truncate(0)
         self._file.write(str(os.getpid()))

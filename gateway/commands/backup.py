@@ -44,7 +44,7 @@ def backup_verify(archive: Archive) -> None:
 
 @backup_app.command("restore")
 def backup_restore(archive: Archive, site: AtSite = None) -> None:
-    """Put it in the place of the site's state; what was there stays beside. The gateway must be stopped.
+    """Put it in the place of the site's state; what was there stays beside. Gateway and pages must be stopped.
 
     Settings are in the archive too (site/*.toml) and are left for you to compare.
     """

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from gateway.commands.options import SiteFolder, fail, open_desk, read_site
-from gateway.supervisor import EX_CONFIG, EX_IOERR
+from gateway.supervisor import EX_CONFIG, EX_IOERR, EX_TEMPFAIL, AlreadyRunningError, StateLock
 
 app = typer.Typer()
 
@@ -32,7 +32,10 @@ def web(folder: SiteFolder) -> None:
 
     site = read_site(folder, EX_CONFIG)
     try:
-        serve(site, open_desk(site))
+        with StateLock(site.state, "web"):
+            serve(site, open_desk(site))
+    except AlreadyRunningError as error:
+        fail(str(error), EX_TEMPFAIL)
     except OSError as error:
         fail(f"the pages cannot be served on {site.web.host}:{site.web.port}: {error.strerror}", EX_IOERR)
 

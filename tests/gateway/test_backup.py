@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import shutil
 import threading
@@ -10,10 +11,13 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import text
+from typer.testing import CliRunner, Result
 
 from gateway import backup
+from gateway.commands import app
 from gateway.config import Site, load_site
 from gateway.supervisor import AlreadyRunningError, StateLock
+from gateway.web import serve
 from tests.ticketing.scene import ASSETS, LEAD, T0, TECHNICIAN
 from ticketing import Desk, anchors
 
@@ -93,8 +97,31 @@ def test_what_is_restored_is_what_was_there(site: Site, desk: Desk, tmp_path: Pa
 
 def test_a_running_gateway_is_not_restored_over(site: Site, desk: Desk, tmp_path: Path) -> None:
     archive, _ = backup.make(site, tmp_path / "out", T0)
-    with StateLock(site.state), pytest.raises(AlreadyRunningError):
+    with StateLock(site.state), pytest.raises(AlreadyRunningError, match=r"process \d+ \(daemon\)"):
         backup.restore(archive, site, T0)
+
+
+def test_pages_that_are_served_are_not_restored_under(
+    site: Site, desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive, _ = backup.make(site, tmp_path / "out", T0)
+    said: list[Result] = []
+
+    def meanwhile(_: Site, opened: Desk) -> None:
+        words = ["backup", "restore", str(archive), "--site", str(site.folder)]
+        said.append(CliRunner().invoke(app, words))
+        said.append(CliRunner().invoke(app, ["web", str(site.folder)]))
+        opened.close()
+
+    monkeypatch.setattr(serve, "serve", meanwhile)
+    assert CliRunner().invoke(app, ["web", str(site.folder)]).exit_code == 0
+    restored, again = said
+    assert (restored.exit_code, again.exit_code) == (75, 75)
+    wanted = f"{site.state} is in use by process {os.getpid()} (web); stop it first\n"
+    assert restored.stderr == again.stderr == wanted
+    with desk.read() as read:
+        assert read.count_orders() == 1
+    backup.restore(archive, site, T0)
 
 
 def test_every_flipped_bit_is_found(site: Site, desk: Desk, tmp_path: Path) -> None:
