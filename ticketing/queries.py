@@ -93,6 +93,7 @@ COLUMNS = [column for column in work_order.c if column.name != "site"]
 ORDERS = _with_facts()
 ROWS = select(*COLUMNS)  # without the facts beside them: on the way from alarm to order nobody asks for those
 ORDER = Once(ORDERS.where(same(work_order, "number")))
+ORDER_ROW = Once(ROWS.where(same(work_order, "number")))
 EVERY_ORDER = Once(ORDERS.where(same(work_order)).order_by(work_order.c.number))
 _held = work_order.c.number.in_(select(wo_alarm.c.number).where(same(wo_alarm, "episode")))
 OF_ALARM = Once(ROWS.where(same(work_order), _held).order_by(*NEWEST))
@@ -185,9 +186,9 @@ def filtered(wanted: Wanted) -> dict[str, Any]:
         given["open"] = True
     elif state is not None:
         given |= {
-            f"state_{n}": str(each) for n, each in enumerate([state] if isinstance(state, str) else state)
+            f"of_state_{n}": str(each) for n, each in enumerate([state] if isinstance(state, str) else state)
         }
-        given.setdefault("state_0", "none")  # of no state at all: no order
+        given.setdefault("of_state_0", "none")  # of no state at all: no order
     if words := wanted.get("text"):
         given["text"] = words.replace("/", "//").replace("%", "/%").replace("_", "/_")
     if (at := wanted.get("overdue_at")) is not None:
@@ -215,7 +216,7 @@ def alarms(filters: tuple[str, ...]) -> Once:
 
 
 def _all(filters: tuple[str, ...]) -> ColumnElement[bool]:
-    states = [work_order.c.state == bindparam(name) for name in filters if name.startswith("state_")]
+    states = [work_order.c.state == bindparam(name) for name in filters if name.startswith("of_state_")]
     others = [_FILTERS[name] for name in filters if name in _FILTERS]
     return and_(same(work_order), *([or_(*states)] if states else []), *others)
 
