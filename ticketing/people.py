@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic import TypeAdapter
-from sqlalchemy import RowMapping, func, select, update
+from sqlalchemy import func, select, update
 
 from ticketing import door, sessions
 from ticketing.calendar import Calendar, between
@@ -23,11 +23,16 @@ from ticketing.people_tables import person as people
 from ticketing.permissions import ROLES, require
 from ticketing.reading import Reading
 from ticketing.records import Actor
+from ticketing.statements import Once
+from ticketing.tables import same
 from ticketing.writing import Writing
 
 # Nobody may take the name of one of our own hands.
 NAME = re.compile(r"(?!(local|engine|timer|console)$)[a-z0-9][a-z0-9_.-]{0,31}")
 _SHIFT = TypeAdapter(Calendar)
+# Asked at every request.
+PERSON = Once(select(people).where(same(people, "name")))
+ACCOUNTS = Once(select(func.count()).where(same(people), people.c.active, people.c.password.is_not(None)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,26 +66,21 @@ class Person:
 def listed(read: Reading, *, active: bool = True) -> list[Person]:
     """Everybody, or everybody who still works here, by name."""
     wanted = select(people).where(read.here(people)).order_by(people.c.name)
-    found = [_person(row) for row in read.connection.execute(wanted).mappings()]
+    found = [_person(dict(row)) for row in read.connection.execute(wanted).mappings()]
     return [each for each in found if each.active or not active]
 
 
 def get(read: Reading, name: str) -> Person:
     """One person; NotFoundError."""
-    row = read.connection.execute(select(people).where(read.here(people, name=name))).mappings().one_or_none()
+    row = read.row(PERSON, read.of(name=name))
     if row is None:
         raise NotFoundError(f"there is nobody called {name!r}")
-    return _person(row)
+    return _person(row._asdict())
 
 
 def accounts(read: Reading) -> int:
     """How many can sign in; while it is 0, nobody is asked to."""
-    counted = (
-        select(func.count())
-        .select_from(people)
-        .where(read.here(people, active=True), people.c.password.is_not(None))
-    )
-    return read.connection.scalar(counted) or 0
+    return int(read.value(ACCOUNTS, read.of()))
 
 
 def save(tx: Writing, actor: Actor, person: Person, at: int) -> Person:
@@ -157,7 +157,7 @@ def _row(person: Person) -> dict[str, Any]:
     }
 
 
-def _person(row: RowMapping) -> Person:
+def _person(row: Mapping[str, Any]) -> Person:
     kept = {key: value for key, value in row.items() if key not in {"site", "password"}}
     kept["roles"], kept["skills"] = tuple(json.loads(row["roles"])), tuple(json.loads(row["skills"]))
     kept["shift"] = _SHIFT.validate_json(row["shift"]) if row["shift"] else None

@@ -4,13 +4,28 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import delete, or_, select, update
+from sqlalchemy import bindparam, delete, or_, select, update
 
 from ticketing.events import sha256
 from ticketing.people_tables import person, session
 from ticketing.reading import Reading
 from ticketing.records import HOUR, MINUTE
+from ticketing.statements import Once
+from ticketing.tables import same
 from ticketing.writing import Writing
+
+# Asked at every request.
+LASTING = Once(
+    select(session)
+    .join(person, (person.c.site == session.c.site) & (person.c.name == session.c.name))
+    .where(
+        same(session, "sha256"),
+        person.c.active,
+        person.c.password.is_not(None),
+        session.c.seen_at > bindparam("idle_since"),
+        session.c.opened_at > bindparam("whole_since"),
+    )
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,18 +72,8 @@ def holds(read: Reading, known: Session, at: int, span: Span) -> bool:
 
 
 def _lasting(read: Reading, digest: str, at: int, span: Span) -> Session | None:
-    wanted = (
-        select(session)
-        .join(person, (person.c.site == session.c.site) & (person.c.name == session.c.name))
-        .where(
-            read.here(session, sha256=digest),
-            person.c.active,
-            person.c.password.is_not(None),
-            session.c.seen_at > at - span.idle,
-            session.c.opened_at > at - span.whole,
-        )
-    )
-    row = read.connection.execute(wanted).one_or_none()
+    since = {"idle_since": at - span.idle, "whole_since": at - span.whole}
+    row = read.row(LASTING, {**read.of(sha256=digest), **since})
     return _session(row) if row else None
 
 
