@@ -103,6 +103,16 @@ class MqttLine(LineSettings):
         return self.tls or self.ca_file is not None or self.cert_file is not None
 
     @property
+    def certificate(self) -> Path | None:
+        """See LineSettings."""
+        return self.cert_file
+
+    @property
+    def authorities(self) -> Path | None:
+        """See LineSettings."""
+        return self.ca_file
+
+    @property
     def address(self) -> str:
         """``host:port``, as logged."""
         return f"{self.host}:{self.port or (8883 if self.secured else 1883)}"

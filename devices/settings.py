@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
@@ -21,6 +22,16 @@ class LineSettings(Settings):
     """A wire or a broker. Its ``kind`` says which."""
 
     kind: str
+
+    @property
+    def certificate(self) -> Path | None:
+        """Our own, which it shows to the other end."""
+        return None
+
+    @property
+    def authorities(self) -> Path | None:
+        """Whom it trusts."""
+        return None
 
 
 class DeviceSettings(Settings):

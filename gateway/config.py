@@ -67,6 +67,7 @@ UNITS = frozenset(
         "count",
         "degC",
         "degF",
+        "d",
         "dB",
         "g",
         "h",

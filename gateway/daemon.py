@@ -51,7 +51,7 @@ from gateway.ledger_file import Item
 from gateway.lines import Lines
 from gateway.lookback import Lookback
 from gateway.notifying import Notifier
-from gateway.own import GATEWAY, OwnSignals
+from gateway.own import GATEWAY, OwnSignals, certificates
 from gateway.pipeline import Pipeline
 from gateway.relaying import Relay
 from gateway.reload import Reload
@@ -261,6 +261,7 @@ class Daemon:
             "models": self.sensors.status(),
             "intake": self.intake.counts,
             "clock_behind": self.clock.behind,
+            "certificates": certificates(self.site, self.clock.now() / 1e9),
         }
 
     def _counters(self) -> dict[Item, int]:

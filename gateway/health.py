@@ -14,6 +14,7 @@ from devices.source import SourceStatus
 
 _FULL = 0.7  # of the spool's quota
 _LAG = 10.0  # s that the judge may be behind
+_RENEW = 30.0  # days before a certificate ends
 _BACKLOG = 60.0  # s of unsent samples before the store counts as behind
 
 
@@ -30,6 +31,7 @@ def report(
     models: Sequence[Mapping[str, Any]],
     intake: Mapping[str, int],
     clock_behind: float,
+    certificates: Mapping[str, float] | None = None,
 ) -> dict[str, Any]:
     """Everything in one JSON-ready dictionary; times are UTC ns, durations seconds."""
     body = {
@@ -45,6 +47,7 @@ def report(
         "models": [dict(model) for model in models],
         "intake": dict(intake),
         "clock_behind": clock_behind,
+        "certificates": dict(certificates or {}),
     }
     body["problems"] = problems(body)
     body["ok"] = not body["problems"]
@@ -56,7 +59,7 @@ Problem = dict[str, str]
 
 def problems(body: Mapping[str, Any]) -> list[Problem]:
     """``[{"what", "detail", "remedy"}]``: ``what`` and ``remedy`` are gettext keys, ``detail`` names part and cause."""
-    return [*_of_the_lines(body["sources"]), *_of_the_hall(body)]
+    return [*_of_the_lines(body["sources"]), *_of_the_hall(body), *_of_certificates(body["certificates"])]
 
 
 def _problem(what: str, detail: str, remedy: str) -> Problem:
@@ -78,6 +81,16 @@ def _of_the_lines(sources: Iterable[Mapping[str, Any]]) -> Iterator[Problem]:
                     f"{device['name']}: {device['detail']}",
                     "Check the device's power and unit id.",
                 )
+
+
+def _of_certificates(days: Mapping[str, float]) -> Iterator[Problem]:
+    for file, left in days.items():
+        if left < _RENEW:
+            yield _problem(
+                "Certificate has expired" if left <= 0 else "Certificate expires soon",
+                f"{file}: {left:.0f} d",
+                "Renew the file: a broker's is read at the next connection, the pages' at their next start.",
+            )
 
 
 def _of_the_hall(body: Mapping[str, Any]) -> Iterator[Problem]:

@@ -16,12 +16,16 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from devices.batch import GOOD, Batch, Emit, Reason, bad, signal_set
+from devices.certificates import ends
 from devices.source import SourceStatus
+
+if TYPE_CHECKING:
+    from gateway.config import Site
 
 GATEWAY: Final = "gateway"
 EVERY: Final = 5.0  # s
@@ -81,7 +85,7 @@ class OwnSignals:
             self._away_since = now
         recent = self._since_window(now, _running(body))
         expected = recent["expected"]
-        return {
+        found = {
             "disk_free": shutil.disk_usage(self._state).free / _MB,
             "spool_used": 100 * spool["bytes"] / spool["max_bytes"],
             "store_away": 0.0 if self._away_since is None else now - self._away_since,
@@ -92,6 +96,9 @@ class OwnSignals:
             "clock_behind": body["clock_behind"],
             "clock_synchronised": _synchronised(),
         }
+        if body["certificates"]:
+            found["certificate_days"] = min(body["certificates"].values())
+        return found
 
     def _since_window(self, now: float, running: dict[str, int]) -> dict[str, int]:
         """What was counted in the last ten minutes; sources that were replaced begin anew, which counts as nothing."""
@@ -100,6 +107,19 @@ class OwnSignals:
             self._past.popleft()
         before = self._past[0][1]
         return {name: max(0, n - before[name]) for name, n in running.items()}
+
+
+def certificates(site: Site, now: float) -> dict[str, float]:
+    """Days until each certificate file that the site names has to be renewed; ``now`` is UTC in seconds.
+
+    Of our own chains the first to end counts, of authorities the last.
+    """
+    lines = site.lines.values()
+    shown = [site.web.certificate, *(line.certificate for line in lines)]
+    trusted = [line.authorities for line in lines]
+    found = [(path, min) for path in shown if path] + [(path, max) for path in trusted if path]
+    days = {str(path): [(end - now) / 86_400 for end in ends(site.folder / path)] for path, _ in found}
+    return {str(path): which(days[str(path)]) for path, which in found if days[str(path)]}
 
 
 def _running(body: Mapping[str, Any]) -> dict[str, int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ def state(tally: Tally | None = None, up: bool = True, dead: int = 0, **changes:
         "store": {"detail": "", "refused": 0},
         "judge": {"lag": 0.0},
         "clock_behind": 0.0,
+        "certificates": {},
         "sources": [source],
     }
     return usual | changes
@@ -116,6 +118,9 @@ when = [{ severity = 3, expr = "on < 0.5", on_delay = "2s" }]
 params = { low = 1e12 }
 when = [{ severity = 3, expr = "free < low" }]
 work_order = { key = "rule_asset", min_active = { 3 = "0s" } }
+[rule.gateway-certificate]
+when = [{ severity = 3, expr = "left < soon" }]
+work_order = { key = "rule_asset", min_active = { 3 = "0s" } }
 [rule.vibration]
 failure_mode = "VIB"
 scope = { class = "pump" }
@@ -124,12 +129,38 @@ when = [{ severity = 4, expr = "v > 45 or v < 0.01" }]
 """
 
 
+def test_a_certificate_counts_by_its_first_end_and_authorities_by_their_last(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running.edit("site.toml", "[spool]", '[web]\ncertificate = "web.crt"\nkey = "web.key"\n[spool]')
+    line = '[line.b]\nkind = "mqtt"\nhost = "b"\nca_file = "/etc/ca.crt"\n'
+    running.edit("devices.toml", "[line.plc]", line + "[line.plc]")
+    found = {
+        running.folder / "web.crt": (86_400.0 * 40, 86_400.0 * 12),
+        Path("/etc/ca.crt"): (0.0, 86_400.0 * 99),
+    }
+    monkeypatch.setattr(own, "ends", lambda path: found.get(path, ()))
+    site = load_site(running.folder)
+    assert own.certificates(site, 86_400.0 * 2) == {"web.crt": 10.0, "/etc/ca.crt": 97.0}
+    found.clear()
+    assert own.certificates(site, 0.0) == {}
+    signals = OwnSignals(lambda: state(certificates={"a": 5.5, "b": 40.0}), list, running.folder, lambda: 5)
+    assert said(signals)["gateway/certificate_days"] == 5.5
+
+
 def test_a_cut_cable_is_one_order_on_the_line_and_a_dead_device_one_on_the_device(
     running: Running,
 ) -> None:
     running.write("rules.toml", RULES)
+    openssl = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN=p -days 3"
+    subprocess.run(
+        f"{openssl} -keyout web.key -out web.crt".split(), cwd=running.folder, check=True, capture_output=True
+    )
+    running.edit("site.toml", "[spool]", '[web]\ncertificate = "web.crt"\nkey = "web.key"\n[spool]')
     running.start()
-    running.until(lambda: [order.asset for order in running.orders()] == ["gateway"])
+    running.until(lambda: [(each.asset, each.alarms) for each in running.orders()] == [("gateway", 2)])
+    troubles = {problem["what"]: problem["detail"] for problem in running.ask("health")["problems"]}
+    assert troubles["Certificate expires soon"] == "web.crt: 3 d"
     running.tell({"device": "pump-2", "behave": "dead"})
     running.until(lambda: len(running.orders()) == 2)
     running.plant.end()  # the cable
