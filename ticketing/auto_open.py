@@ -45,8 +45,9 @@ NEW_FAULTS = Once(
         alarms.c.decided_at <= bindparam("at"),
     )
 )
-_own = work_order.c.asset == bindparam("of_asset")
-_parent = work_order.c.asset == bindparam("of_parent")  # nothing where there is no parent
+_asset = work_order.c.asset.concat("")  # not by its index: of young orders there are fewer than of an asset's
+_own = _asset == bindparam("of_asset")
+_parent = _asset == bindparam("of_parent")  # nothing where there is no parent
 RELATED = Once(
     select(work_order.c.number)
     .where(
@@ -55,7 +56,7 @@ RELATED = Once(
         or_(*(work_order.c.state == state.value for state in STILL_TO_DO)),
         work_order.c.opened_at >= bindparam("after"),
         work_order.c.opened_at <= bindparam("at"),
-        or_(_own, _parent, work_order.c.asset.in_(select(assets.c.code).where(same(assets, "parent")))),
+        or_(_own, _parent, _asset.in_(select(assets.c.code).where(same(assets, "parent")))),
     )
     .order_by(
         case((_own, 0), (_parent, 1), else_=2), work_order.c.opened_at.desc(), work_order.c.number.desc()

@@ -18,6 +18,8 @@ try:
 except ImportError:  # no wheel for this machine: the standard library's own
     import sqlite3 as _sqlite
 
+_FEW = ("state", "priority", "kind", "decision", "status", "relation", "channel")  # columns with few values
+
 SQLITE: ModuleType = _sqlite
 # SQLite 3.7.0-3.51.2 can corrupt a WAL reset when two connections write: there we keep to the older journal.
 JOURNAL = "WAL" if SQLITE.sqlite_version_info >= (3, 51, 3) else "TRUNCATE"
@@ -35,7 +37,11 @@ def connect(target: str | Path) -> Engine:
             url = url.set(drivername="postgresql+psycopg")
             return create_engine(url, pool_pre_ping=True, connect_args=given)
         target = url.database or ""
-    engine = create_engine(URL.create("sqlite+pysqlite", database=str(target)), module=SQLITE)
+    return _sqlite_engine(URL.create("sqlite+pysqlite", database=str(target)))
+
+
+def _sqlite_engine(url: URL) -> Engine:
+    engine = create_engine(url, module=SQLITE)
     event.listen(engine, "connect", _tune)
     event.listen(engine, "begin", _begin)
     return engine
@@ -55,15 +61,21 @@ def _tune(connection: object, _entry: ConnectionPoolEntry) -> None:
 
 def _begin(connection: Connection) -> None:
     writing = connection.get_execution_options().get("writing", False)
-    connection.exec_driver_sql(f"PRAGMA query_only = {'OFF' if writing else 'ON'}")
+    if (
+        connection.info.get("writing") is not writing
+    ):  # only then: it makes SQLite compile every statement anew
+        connection.exec_driver_sql(f"PRAGMA query_only = {'OFF' if writing else 'ON'}")
+        connection.info["writing"] = writing
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
 
 
 def for_reading(engine: Engine) -> Engine:
-    """The same connections, for transactions that see one moment and change nothing."""
+    """For transactions that see one moment and change nothing."""
     if engine.dialect.name == "postgresql":
         return engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
-    return engine  # SQLite: every transaction sees one moment; _begin forbids writing
+    if engine.url.database in {"", ":memory:"}:  # one connection only
+        return engine
+    return _sqlite_engine(engine.url)  # every transaction sees one moment; _begin forbids writing
 
 
 def migrate(engine: Engine) -> None:
@@ -103,6 +115,8 @@ def _upgrade(engine: Engine) -> None:
                 if not sqlite:
                     connection.execute(text("SELECT pg_advisory_xact_lock(7726)"))
                 command.upgrade(config, "head")
+                if sqlite:
+                    _tell_the_planner(connection)
                 if sqlite and (broken := connection.exec_driver_sql("PRAGMA foreign_key_check").all()):
                     raise SchemaError(
                         f"the upgrade would leave {len(broken)} rows without their parent: not done"
@@ -116,3 +130,24 @@ def _set_foreign_keys(connection: Connection, *, on: bool) -> None:
     raw = connection.connection.dbapi_connection  # this pragma works only outside a transaction
     assert raw is not None
     raw.execute(f"PRAGMA foreign_keys = {'ON' if on else 'OFF'}")
+
+
+def _tell_the_planner(connection: Connection) -> None:
+    """How many rows a value has, index by index: SQLite guesses ten for a site, where it is nearly all of them."""
+    connection.exec_driver_sql("ANALYZE")
+    connection.exec_driver_sql("DELETE FROM sqlite_stat1")
+    found = connection.exec_driver_sql(
+        'SELECT t.name, i.name, i."unique", i.partial FROM sqlite_schema t JOIN pragma_index_list(t.name) i '
+        "WHERE t.type = 'table' AND t.name NOT LIKE 'sqlite%'"
+    ).all()
+    for table, index, unique, partial in found:
+        columns = connection.exec_driver_sql(f"PRAGMA index_info({index})").all()
+        rows = 50 if partial else 100_000  # of open orders and active alarms there are few
+        told = [rows]
+        for _, _, name in columns:
+            told.append(max(1, told[-1] // (1 if name == "site" else 5 if name in _FEW else 1000)))
+        if unique:
+            told[-1] = 1
+        row = (table, index, " ".join(map(str, told)))
+        connection.exec_driver_sql("INSERT INTO sqlite_stat1 VALUES (?, ?, ?)", row)
+    connection.exec_driver_sql("ANALYZE sqlite_schema")

@@ -59,12 +59,11 @@ from ticketing.records import (
     Shelf,
     Suggestion,
 )
-from ticketing.statements import Driver, Once
+from ticketing.statements import Driver
 from ticketing.tables import asset as assets
-from ticketing.tables import engine_state, policy_version, same, site
+from ticketing.tables import engine_state, policy_version, site
 from ticketing.writing import Writing, adding_once
 
-KEEP = Once(update(engine_state).where(same(engine_state, "name")))
 NAMED_BY = "assets named by "  # a gateway: the state that lists what its site file names
 
 
@@ -95,7 +94,9 @@ class Desk:
                 desk._get_ready()
             except DBAPIError as error:
                 desk.close()
-                raise StorageError(f"the ticket core {desk._place} cannot be opened: {_said(error)}") from error
+                raise StorageError(
+                    f"the ticket core {desk._place} cannot be opened: {_said(error)}"
+                ) from error
             except BaseException:
                 desk.close()
                 raise
@@ -104,6 +105,7 @@ class Desk:
     def close(self) -> None:
         """Give the connections back; never raises."""
         self._engine.dispose()
+        self._reading.dispose()
 
     @contextmanager
     def transaction(self) -> Iterator[Tx]:
@@ -282,9 +284,7 @@ class Tx(Writing, View):
 
     def save_state(self, name: str, cursor: int, blob: bytes) -> None:
         """Keep the judge's log position and state, in the transaction of the alarms it produced."""
-        kept = {**self.of(name=name), "cursor": cursor, "blob": blob}
-        if self.run(KEEP, kept) == 0:
-            self.add(engine_state, name=name, cursor=cursor, blob=blob)
+        self.set(engine_state, name=name, cursor=cursor, blob=blob)
 
     def states(self, prefix: str) -> dict[str, bytes]:
         """What is kept under the names that begin so."""
@@ -427,6 +427,7 @@ class Tx(Writing, View):
                 self.connection.execute(self._asset(code).values(**row))
         for code in present.keys() - named:
             self.connection.execute(self._asset(code).values(retired=True))
+        self.forget_assets()
 
     def _asset(self, code: str) -> Update:
         return update(assets).where(self.here(assets, code=code))

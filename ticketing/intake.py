@@ -16,7 +16,7 @@ from ticketing.attaching import press, recur
 from ticketing.auto_open import decide
 from ticketing.errors import FieldError
 from ticketing.fault_key import fault_key
-from ticketing.records import ENGINE, MINUTE, Decision, OrderPolicy, RaisedAlarm, State
+from ticketing.records import ENGINE, MINUTE, Alarm, Decision, OrderPolicy, RaisedAlarm, State
 from ticketing.repair import watch_the_repair
 from ticketing.statements import Once
 from ticketing.suppression import inhibition_began, inhibition_ended, is_inhibited, is_shelved
@@ -39,8 +39,7 @@ def raised(tx: Writing, given: RaisedAlarm) -> Decision:
         return Decision("known", next(iter(numbers), None), f"this episode is already {known}")
     if given.suppression == "none":
         given = replace(given, suppression=_suppression(tx, given))
-    _keep(tx, given)
-    alarm = tx.alarm(given.episode)
+    alarm = _keep(tx, given)
     journal.became_active(tx, alarm, given.at, "raised")
     inhibition_began(tx, alarm, given.at)
     return decide(tx, alarm, given.at)
@@ -97,28 +96,31 @@ def cleared(tx: Writing, episode: str, at: int) -> None:
             timers.start(tx, "self_clear", order.number, at=at, ms=tx.policy.self_clear_after)
 
 
-def _keep(tx: Writing, given: RaisedAlarm) -> None:
+def _keep(tx: Writing, given: RaisedAlarm) -> Alarm:
     tx.asset(given.asset)  # unknown: NotFoundError before anything is written
     version = {"rule_id": given.rule_id, "sha256": given.rule_hash}
     tx.add_once(rule_version, **version, body=given.rule_body, first_seen_at=given.at)
-    key = fault_key(tx.site, given.asset, given.failure_mode, given.rule_id, given.policy.key)
-    row = {name: getattr(given, name) for name in KEPT}
-    tx.add(
-        alarms,
-        fault_key=key,
+    alarm = Alarm(
+        **{name: getattr(given, name) for name in KEPT},
+        fault_key=fault_key(tx.site, given.asset, given.failure_mode, given.rule_id, given.policy.key),
         raised_at=given.at,
+        cleared_at=None,
         decision="undecided",
         why="",
         decided_at=given.at,
         ready_at=_ready(given.policy, given.severity, given.at),
-        **{
-            **row,
-            "policy": events.canonical(asdict(given.policy)),
-            "above": events.canonical(list(given.above)),
-        },
+        acked_at=None,
+        acked_by=None,
+        ack_note=None,
+        reactivations=0,
     )
+    row = {name: getattr(alarm, name) for name in Alarm.__dataclass_fields__}
+    row["policy"] = events.canonical(asdict(given.policy))
+    row["above"] = events.canonical(list(given.above))
+    tx.add(alarms, **row)
     body = _with_earlier_orders(tx, given.asset, given.evidence)
     _keep_evidence(tx, given.episode, given.severity, given.at, body)
+    return alarm
 
 
 def _keep_evidence(tx: Writing, episode: str, severity: int, at: int, body: Mapping[str, Any]) -> None:
@@ -134,9 +136,7 @@ def _with_earlier_orders(tx: Writing, asset: str, body: Mapping[str, Any]) -> Ma
     """The evidence with the asset's last orders as they stand now, if it has a place for them."""
     if "earlier_orders" not in body:
         return body
-    shown = ("number", "title_zh", "title_en", "state", "opened_at")
-    orders = tx.asset_history(asset, limit=3)
-    return {**body, "earlier_orders": [{name: getattr(order, name) for name in shown} for order in orders]}
+    return {**body, "earlier_orders": tx.earlier_orders(asset, limit=3)}
 
 
 def _ready(policy: OrderPolicy, severity: int, at: int) -> int | None:

@@ -58,7 +58,7 @@ def open_row(tx: Writing, *, at: int, actor: Actor, source: str, **columns: Any)
     nothing = dict.fromkeys(Order.__dataclass_fields__)
     facts = dict.fromkeys(("alarms", "alarms_active", "open_tasks", "cost_fen", "approvals_missing"), 0)
     order = Order(**{**nothing, **facts, **row, "number": number, **decoded(row)})
-    sla.schedule(tx, order, at)
+    sla.schedule(tx, order, at, new=True)
     if tx.policy.route:
         timers.start(tx, "route", number, at=at, ms=0)
     return order

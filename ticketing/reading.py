@@ -45,6 +45,7 @@ class Reading:
         self.policy = version.policy
         self.policy_hash = version.sha256
         self._policies = {version.sha256: version.policy}
+        self._assets: dict[str, Asset] = {}  # as read before in this transaction
         self._driver = Driver(connection)
 
     def rows(self, once: Once, given: Mapping[str, Any]) -> list[Row]:
@@ -62,9 +63,9 @@ class Reading:
 
     # Orders
 
-    def order(self, number: str) -> Order:
-        """The order as it stands; NotFoundError."""
-        row = self.row(queries.ORDER, self.of(number=number))
+    def order(self, number: str, *, facts: bool = True) -> Order:
+        """The order as it stands, with the facts beside its row if they are asked for; NotFoundError."""
+        row = self.row(queries.ORDER if facts else queries.ORDER_ROW, self.of(number=number))
         if row is None:
             raise NotFoundError(f"there is no work order {number}")
         return _order(row)
@@ -194,10 +195,17 @@ class Reading:
 
     def asset(self, code: str) -> Asset:
         """One asset; NotFoundError."""
-        row = self.row(queries.ASSET, self.of(code=code))
-        if row is None:
-            raise NotFoundError(f"there is no asset {code}")
-        return Asset(*row)
+        found = self._assets.get(code)
+        if found is None:
+            row = self.row(queries.ASSET, self.of(code=code))
+            if row is None:
+                raise NotFoundError(f"there is no asset {code}")
+            found = self._assets[code] = Asset(*row)
+        return found
+
+    def forget_assets(self) -> None:
+        """They have changed: read them again."""
+        self._assets.clear()
 
     def assets(self, *, retired: bool = False) -> list[Asset]:
         """The site's assets by code; the retired ones on request."""

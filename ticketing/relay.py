@@ -22,7 +22,7 @@ from ticketing.records import Decision, EngineState, OrderPolicy, RaisedAlarm, R
 from ticketing.tables import forward
 
 WAITS = Decision("forwarded", None, "waits for the shared database")
-LIMIT = 100  # sayings in one transaction of the shared core: others of the site wait for it
+LIMIT = 20  # sayings in one transaction of the shared core: everybody else who writes there waits for it
 TICK_EVERY = 5_000  # ms of the engine's time between two looks at the core's timers when nothing is said
 STEPS = "rule steps"  # the state that remembers them
 

@@ -64,12 +64,14 @@ def _shifted(policy: Policy, order: Order, since: int, at: int) -> dict[str, int
     return {"due_resolve_at": add(calendar, order.due_resolve_at, between(calendar, since, at))}
 
 
-def schedule(tx: Writing, order: Order, at: int) -> None:
-    """Wait for the order's next step, if there is one."""
-    due = [time for step in steps_left(tx, order) if (time := _time_of(tx, order, step)) is not None]
-    timers.stop(tx, TIMER_KIND, order.number)
+def schedule(tx: Writing, order: Order, at: int, *, new: bool = False) -> None:
+    """Wait for the order's next step, if there is one; a ``new`` order has all of them before it."""
+    steps = tx.policy.steps if new else steps_left(tx, order)
+    due = [time for step in steps if (time := _time_of(tx, order, step)) is not None]
     if due:
         timers.start(tx, TIMER_KIND, order.number, at=max(at, min(due)), ms=0)
+    elif not new:
+        timers.stop(tx, TIMER_KIND, order.number)
 
 
 def steps_due(tx: Writing, order: Order, at: int) -> list[Step]:

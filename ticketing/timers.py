@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from sqlalchemy import bindparam, delete, null, select, update
+from sqlalchemy import delete, null, select, update
 
 from ticketing.statements import Once
 from ticketing.tables import asset as assets
@@ -23,10 +23,11 @@ class Due(NamedTuple):
     subject: str
 
 
+NEVER = 1 << 62  # ms
 STOP = Once(delete(timer).where(same(timer, "kind", "subject")))
 NEXT_DUE = Once(
     select(timer.c.due_at, timer.c.kind, timer.c.subject)
-    .where(same(timer), timer.c.due_at <= bindparam("now"))
+    .where(same(timer), timer.c.due_at.is_not(None))
     .order_by(timer.c.due_at, timer.c.kind, timer.c.subject)
     .limit(1)
 )
@@ -34,10 +35,11 @@ NEXT_DUE = Once(
 
 def start(tx: Writing, kind: str, subject: str, *, at: int, ms: int, asset: str | None = None) -> None:
     """(Re)start a timer: due ``ms`` after ``at``, in running time of ``asset`` if one is given."""
-    stop(tx, kind, subject)
     stands = asset is not None and tx.asset(asset).running is False
     due, left = (None, ms) if stands else (at + ms, None)
-    tx.add(timer, kind=kind, subject=subject, asset=asset, due_at=due, left_ms=left)
+    tx.set(timer, kind=kind, subject=subject, asset=asset, due_at=due, left_ms=left)
+    if due is not None and tx.next_due is not None:
+        tx.next_due = min(tx.next_due, due)
 
 
 def stop(tx: Writing, kind: str, subject: str) -> None:
@@ -47,9 +49,13 @@ def stop(tx: Writing, kind: str, subject: str) -> None:
 
 def pop_due(tx: Writing, now: int) -> Due | None:
     """The next timer that fell due by ``now``, taken away; the earliest first."""
-    row = tx.row(NEXT_DUE, {**tx.of(), "now": now})
-    if row is None:
+    if tx.next_due is not None and now < tx.next_due:
         return None
+    row = tx.row(NEXT_DUE, tx.of())
+    tx.next_due = row.due_at if row else NEVER
+    if row is None or now < row.due_at:
+        return None
+    tx.next_due = None
     stop(tx, row.kind, row.subject)
     return Due(row.due_at, row.kind, row.subject)
 
@@ -66,5 +72,7 @@ def machine_runs(tx: Writing, asset: str, at: int, *, running: bool) -> None:
         change = update(timer).where(here, timer.c.due_at.is_not(None))
         change = change.values(left_ms=timer.c.due_at - at, due_at=null())
     tx.connection.execute(change)
+    tx.next_due = None
     tx.connection.execute(update(assets).where(tx.here(assets, code=asset)).values(running=running))
+    tx.forget_assets()
     tx.add_once(run_log, asset=asset, at=at, running=running)

@@ -33,13 +33,25 @@ def adding(table: Table) -> Once:
 @cache
 def adding_once(table: Table, dialect: str) -> Once:
     """A new row, unless its key is there already."""
+    return Once(_insert(table, dialect).on_conflict_do_nothing())
+
+
+@cache
+def setting(table: Table, dialect: str) -> Once:
+    """A new row, in the place of the one that has its key."""
+    new = _insert(table, dialect)
+    values = {column.name: new.excluded[column.name] for column in table.c if not column.primary_key}
+    return Once(new.on_conflict_do_update(index_elements=list(table.primary_key), set_=values))
+
+
+def _insert(table: Table, dialect: str) -> Any:
     if dialect == "postgresql":  # each dialect weighs megabytes: only the one that is used
         from sqlalchemy.dialects import postgresql
 
-        return Once(postgresql.insert(table).on_conflict_do_nothing())
+        return postgresql.insert(table)
     from sqlalchemy.dialects import sqlite
 
-    return Once(sqlite.insert(table).on_conflict_do_nothing())
+    return sqlite.insert(table)
 
 
 class Writing(Reading):
@@ -54,6 +66,7 @@ class Writing(Reading):
         self._head = events.Head(row.head_seq, row.head_hash)
         self._found = (self._head, self.flooding)
         self.lines: list[dict[str, Any]] = []  # the history that this transaction wrote
+        self.next_due: int | None = None  # when the next timer falls due; None: to be looked up
 
     def run(self, once: Once, given: Mapping[str, Any]) -> int:
         """Do it; how many rows that concerned."""
@@ -125,6 +138,10 @@ class Writing(Reading):
     def add_once(self, table: Table, **row: Any) -> None:
         """A new row of this site, unless its key is there already."""
         self.run(adding_once(table, self.connection.dialect.name), {"site": self.site, **row})
+
+    def set(self, table: Table, **row: Any) -> None:
+        """A row of this site, in the place of the one that has its key."""
+        self.run(setting(table, self.connection.dialect.name), {"site": self.site, **row})
 
     def link(self, number: str, kind: str, other: str) -> None:
         """``number`` is ``kind`` ``other`` (recurrence_of …)."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import ColumnElement, and_, bindparam, func, or_, select
+from sqlalchemy import ColumnElement, and_, bindparam, or_, select
 
 from ticketing.codes import MECHANISMS, REMEDIES
 from ticketing.knowledge import articles
@@ -55,15 +55,15 @@ ON_A_TWIN = _that_held(
     )
 )
 ON_ANY_KIN = _that_held(KIN)
-TIMES_OPENED = Once(
-    select(func.count())
-    .select_from(work_order)
+LATELY_OPENED = Once(
+    select(work_order.c.number)
     .where(
         same(work_order, "failure_mode"),
         KIN,
         work_order.c.opened_at > bindparam("after"),
         work_order.c.opened_at <= bindparam("at"),
     )
+    .limit(FREQUENT)
 )
 WRITTEN = Once(
     select(article.c.id)
@@ -99,8 +99,7 @@ def _told(fix: Row, reason: str) -> Suggestion:
 def is_frequent(read: Reading, machine: Asset, failure_mode: str, at: int) -> bool:
     """The same failure mode often enough on this class of machines lately."""
     kind = read.of(asset_class=machine.asset_class, failure_mode=failure_mode)
-    times = read.value(TIMES_OPENED, {**kind, "after": at - FREQUENT_WINDOW, "at": at})
-    return bool(times >= FREQUENT)
+    return len(read.rows(LATELY_OPENED, {**kind, "after": at - FREQUENT_WINDOW, "at": at})) == FREQUENT
 
 
 def draft_from_the_best(tx: Writing, machine: Asset, order: Order, at: int) -> None:
