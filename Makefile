@@ -6,7 +6,7 @@ PYTHON ?= python3
 ROOMS := devices gateway models rules simulators ticketing
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test lint format bench bench-write bench-flat-out bench-500-devices bench-latency bench-store-away bench-models bench-rules table-packs bench-plant lock bench-desk soak-kill soak-outage soak-chaos bench-wire fuzz clean
+.PHONY: help setup setup-dev demo test lint format bench bench-write bench-flat-out bench-500-devices bench-latency bench-store-away bench-models bench-rules table-packs bench-plant lock fuzz-api bench-desk soak-kill soak-outage soak-chaos bench-wire fuzz clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -83,6 +83,10 @@ table-packs: setup-dev  ## what the starter packs find on the simulated plant, i
 
 bench-models: setup-dev  ## the shipped detectors over labelled recordings: DATA=folder of them
 	@$(BIN)/python -m tests.bench.bench_models $(DATA)
+
+EXAMPLES ?= 50
+fuzz-api: setup-dev  ## Schemathesis over every operation as every role, EXAMPLES=50 of each: no error, nothing undescribed
+	@$(BIN)/python -m tests.soak.api --examples $(EXAMPLES)
 
 SCALE ?= 1
 bench-desk: setup-dev  ## the ticket core: 20 000 old orders in, 12 000 orders and 120 000 reads, hit@3; SCALE=0.1 for less

@@ -64,7 +64,7 @@ def import_sheet(
     data: Bytes,
     name: Annotated[str, Query(description="the file's name, such as old.xlsx", max_length=200)],
     mapping: Annotated[
-        str, Query(description='TOML: zone = "Asia/Shanghai", [columns] id = "单号" …', max_length=8000)
+        str, Query(description='TOML: zone = "Asia/Shanghai", [columns] id = "单号" …', max_length=1000)
     ] = "",
     dry_run: Annotated[bool, Query(description="check and report, write nothing")] = False,
 ) -> SheetReport:

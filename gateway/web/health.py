@@ -28,7 +28,12 @@ async def health_page(request: Request, house: Hall) -> Response:
     )
 
 
-@router.get("/api/health")
+@router.get(
+    "/api/health",
+    responses={
+        503: {"model": dict[str, Any], "description": "the same report: it is away, or something is wrong"}
+    },
+)
 async def health(house: Hall) -> Response:
     """The daemon's report; 503 when it is away or something is wrong."""
     try:

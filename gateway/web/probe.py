@@ -10,6 +10,7 @@ from fastapi import APIRouter, HTTPException
 from starlette.responses import StreamingResponse
 
 from devices.prober import ProbeForm, RegistersForm, UnitsForm
+from gateway.web.daemon import DaemonAwayError
 from gateway.web.house import Hall, House
 
 router = APIRouter(prefix="/api")
@@ -26,17 +27,28 @@ async def probe(house: Hall, form: ProbeForm) -> dict[str, Any]:
 
 
 @router.post("/scan/units")
-def scan_units(house: Hall, form: UnitsForm) -> StreamingResponse:
+async def scan_units(house: Hall, form: UnitsForm) -> StreamingResponse:
     """A line of JSON for each unit id, as they are asked; the last one has ``done`` or ``error``."""
-    return StreamingResponse(_lines(house, "scan-units", form), media_type="application/x-ndjson")
+    return await _lines(house, "scan-units", form)
 
 
 @router.post("/scan/registers")
-def scan_registers(house: Hall, form: RegistersForm) -> StreamingResponse:
+async def scan_registers(house: Hall, form: RegistersForm) -> StreamingResponse:
     """A line of JSON for each few registers, as they are read; the last one has ``done`` or ``error``."""
-    return StreamingResponse(_lines(house, "scan-registers", form), media_type="application/x-ndjson")
+    return await _lines(house, "scan-registers", form)
 
 
-async def _lines(house: House, op: str, form: UnitsForm | RegistersForm) -> AsyncIterator[bytes]:
-    async for item in house.daemon.stream(op, **form.model_dump(mode="json")):
-        yield json.dumps(item).encode() + b"\n"
+async def _lines(house: House, op: str, form: UnitsForm | RegistersForm) -> StreamingResponse:
+    """A daemon that is away is a refusal before the answer begins, and a last line after."""
+    items = house.daemon.stream(op, **form.model_dump(mode="json"))
+    first = await anext(items)
+
+    async def lines() -> AsyncIterator[bytes]:
+        yield json.dumps(first).encode() + b"\n"
+        try:
+            async for item in items:
+                yield json.dumps(item).encode() + b"\n"
+        except DaemonAwayError as error:
+            yield json.dumps({"error": str(error)}).encode() + b"\n"
+
+    return StreamingResponse(lines(), media_type="application/x-ndjson")

@@ -47,8 +47,8 @@ def status_of(error: Exception) -> int:
     """The HTTP status that says what kind of refusal this is."""
     if isinstance(error, MoveRefusedError):
         return 403 if error.why == "role" else 409
-    if isinstance(error, HTTPException):
-        return error.status_code
+    if isinstance(error, HTTPException):  # a body that is no text is as wrong as one that is no JSON
+        return 422 if error.status_code == 400 else error.status_code
     return next((status for kind, status in REFUSALS.items() if isinstance(error, kind)), 500)
 
 
