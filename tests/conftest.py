@@ -28,7 +28,11 @@ PARTS = {
     "systemd": ("systemd-analyze", "systemd"),
     "fonts": ("opentype/noto/NotoSansCJK-Regular.ttc", "fonts-noto-cjk"),
 }
-PLACES = ("/usr/sbin", "/usr/lib/postgresql/*/bin", "/usr/share/fonts")  # where Debian puts what is in no PATH
+PLACES = (
+    "/usr/sbin",
+    "/usr/lib/postgresql/*/bin",
+    "/usr/share/fonts",
+)  # where Debian puts what is in no PATH
 
 _missing = pytest.StashKey[Counter[str]]()
 

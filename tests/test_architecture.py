@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from functools import cache
 from importlib.metadata import distributions
 from pathlib import Path
 
@@ -43,15 +44,24 @@ def sources(room: str) -> list[Path]:
     return [p for p in sorted((ROOT / room).rglob("*.py")) if "node_modules" not in p.parts]
 
 
-def imported(path: Path) -> set[str]:
-    """Every module that ``path`` imports, inside functions too."""
-    found: set[str] = set()
+@cache
+def used(path: Path) -> tuple[set[str], set[str]]:
+    """Every module that ``path`` imports, inside functions too, and every bare name that it calls."""
+    modules: set[str] = set()
+    calls: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            found.update(alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
-            found.add(node.module)
-    return found
+        match node:
+            case ast.Import(names=names):
+                modules.update(alias.name for alias in names)
+            case ast.ImportFrom(module=str(module), level=0):
+                modules.add(module)
+            case ast.Call(func=ast.Name(id=name)):
+                calls.add(name)
+    return modules, calls
+
+
+def imported(path: Path) -> set[str]:
+    return used(path)[0]
 
 
 @pytest.mark.parametrize("room", sorted(ROOMS))
@@ -100,10 +110,9 @@ def test_nothing_imports_pickle_or_evaluates_text() -> None:
 
 
 def loaders(path: Path) -> list[str]:
-    calls = [node.func for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
-    evaluating = [f.id for f in calls if isinstance(f, ast.Name) and f.id in {"eval", "exec"}]
+    modules, calls = used(path)
     stores = {"pickle", "joblib", "shelve", "marshal"}
-    return evaluating + [name for name in imported(path) if name.split(".")[0] in stores]
+    return [*calls & {"eval", "exec"}, *(name for name in modules if name.split(".")[0] in stores)]
 
 
 def test_nobody_else_ships_our_room_names() -> None:

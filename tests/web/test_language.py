@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import os
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -29,16 +31,22 @@ def catalog(folder: str) -> Catalog:
         return read_po(file)
 
 
-def sentences() -> Iterator[tuple[str, str]]:
+def ours(folder: str | os.PathLike[str]) -> bool:
+    return Path(folder).name not in {"node_modules", "dist", "__pycache__"}
+
+
+@cache
+def sentences() -> dict[str, str]:
     """Every sentence that is looked up, with the place it stands in."""
-    found = extract_from_dir(GATEWAY, METHODS, keywords={"_": None, "gettext": None})
-    for file, line, message, _, _ in found:
-        yield str(message), f"{file}:{line}"
+    keywords = {"_": None, "gettext": None}
+    extracted = extract_from_dir(GATEWAY, METHODS, keywords=keywords, directory_filter=ours)
+    found = {str(message): f"{file}:{line}" for file, line, message, _, _ in extracted}
     for node in ast.walk(ast.parse((GATEWAY / "health.py").read_text())):
         if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "_problem":
             for argument in (node.args[0], node.args[2]):
                 assert isinstance(argument, ast.Constant)
-                yield argument.value, "health.py"
+                found[argument.value] = "health.py"
+    return found
 
 
 def codes() -> Iterator[tuple[str, str]]:
@@ -74,7 +82,7 @@ def codes() -> Iterator[tuple[str, str]]:
 
 def test_every_sentence_is_translated() -> None:
     chinese = catalog("zh_CN")
-    found = dict(sentences())
+    found = sentences()
     assert len(found) > 120
     missing = {
         place: text for text, place in found.items() if not (entry := chinese.get(text)) or not entry.string
@@ -83,7 +91,7 @@ def test_every_sentence_is_translated() -> None:
 
 
 def test_every_translation_keeps_its_values_and_is_used() -> None:
-    used = {text for text, _ in sentences()}
+    used = set(sentences())
     spare = {"no signal has shown enough normal running"}  # comes out of a model, as its trouble
     for entry in catalog("zh_CN"):
         if entry.id and not entry.context:

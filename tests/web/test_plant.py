@@ -63,7 +63,7 @@ def test_a_series_keeps_the_extremes_of_each_span(client: TestClient) -> None:
 
 def test_several_series_come_in_one_answer_and_an_unknown_one_is_empty(client: TestClient) -> None:
     names = ["fan-1/flow", "motor-1/current", "fan-1/nothing"]
-    found = client.get("/api/series", params=asked(5, signal=names)).json()["series"]
+    found = client.get("/api/series", params=asked(60, signal=names)).json()["series"]
     assert [each["signal"] for each in found] == names
     assert [bool(each["time"]) for each in found] == [True, True, False]
 
@@ -78,7 +78,7 @@ def test_a_series_asked_for_wrongly_is_refused(client: TestClient, odd: dict[str
 
 
 def test_a_series_as_csv_carries_unit_and_quality(client: TestClient) -> None:
-    text = client.get("/api/series.csv", params=asked(5, signal="fan-1/flow")).text
+    text = client.get("/api/series.csv", params=asked(60, signal="fan-1/flow")).text
     head, first, *_ = text.removeprefix("\ufeff").splitlines()
     assert head == "signal,unit,time,min,mean,max,quality"
     assert first.startswith("fan-1/flow,m³/h,20")
