@@ -89,11 +89,15 @@ class Running:
 
     def start(self) -> None:
         """Start the gateway and wait until it answers."""
+        self.launch()
+        self.until(self.answers)
+
+    def launch(self) -> None:
+        """Start the gateway."""
         with (self.folder / "gateway.log").open("ab") as log:
             self._gateway = subprocess.Popen(
                 [sys.executable, "-m", "gateway.cli", "run", str(self.folder)], stdout=log, stderr=log
             )
-        self.until(self.answers)
 
     def answers(self) -> bool:
         assert self._gateway is not None

@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from gateway.commands import app
 from tests.gateway.running import Running
 from tests.postgres import Postgres
 from ticketing import Desk
@@ -82,12 +84,14 @@ def test_orders_wait_for_a_core_that_is_away_and_arrive_once(
 ) -> None:
     one, two = gateways
     for gateway in gateways:  # nobody has ever seen the core
-        gateway.start()
+        gateway.launch()
+    for gateway in gateways:
+        gateway.until(gateway.answers)
     struck = strike(one, "pump-1")
     for gateway in gateways:
         gateway.until(partial(waits, gateway))
-    said = one.command("orders", "list", "--site", str(one.folder))
-    assert (said.returncode, len(said.stderr.splitlines())) == (74, 1), said.stderr
+    said = CliRunner().invoke(app, ["orders", "list", "--site", str(one.folder)])
+    assert (said.exit_code, len(said.stderr.splitlines())) == (74, 1), said.stderr
     one.end(signal.SIGKILL)
     one.start()
     one.until(lambda: waits(one))

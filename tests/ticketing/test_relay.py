@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -70,6 +71,27 @@ def test_two_gateways_seeing_one_fault_open_one_order(gateways: list[Branch], de
     with desk.read() as read:
         (order,) = read.orders()
         assert order.occurrence_count == 2
+
+
+def test_gateways_that_tell_the_same_faults_at_once_open_one_order_each(
+    gateways: list[Branch], desk: Desk
+) -> None:
+    faults = range(8)
+    for name, gateway in zip("ab", gateways, strict=True):
+        with gateway.transaction() as tx:
+            for n in faults:  # far enough from each other not to be taken for one
+                at, mode = T0 + n * 700_000, f"mode-{n}"
+                tx.alarm_raised(raised(f"{name}-{n}", at, failure_mode=mode, policy=AT_ONCE))
+
+    def tell(gateway: Branch) -> None:
+        while gateway.waiting():
+            gateway.relay(limit=1)
+
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(tell, gateways))
+    with desk.read() as read:
+        assert [order.occurrence_count for order in read.orders()] == [2 for _ in faults]
+        assert read.verify().broken is None
 
 
 def test_told_twice_is_told_once(gateways: list[Branch], desk: Desk) -> None:
