@@ -1,4 +1,4 @@
-"""A drawing as PNG, for what cannot show SVG: a chat, a slide, an old mail program. Typst makes it (extra ``[pdf]``)."""
+"""A drawing as PNG, for what cannot show SVG: a chat, a slide, an old mail. Typst makes it, the extra ``[pdf]``."""
 
 from __future__ import annotations
 

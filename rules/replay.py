@@ -1,7 +1,7 @@
 """A rule over recorded history: the same decisions as ``step`` sample by sample, a month of seconds in one go.
 
 Between two events nothing happens but that timers run on. The next event is found by comparing whole columns, so the
-cost is that of the events, not of the samples.
+cost is that of the events, not of the samples; where they come too often for that, ``walk`` goes row by row.
 """
 
 from __future__ import annotations
@@ -14,15 +14,18 @@ from numpy.typing import NDArray
 
 from rules.episode import State, Timer, step
 from rules.panel import Panel, View
+from rules.past import history
 from rules.rule import Bound, Program, RuleError
 from rules.transition import Transition, report
+from rules.walk import Walk
 from rules.watch import Watch, steady, watch
-from rules.windows import Window, history
+from rules.windows import Window
 
 Times = NDArray[np.int64]
 Values = NDArray[np.float64]
 _FIRST_LOOK = 256
 _LONGEST_LOOK = 1 << 18
+_WALK = 512  # rows to walk before looking ahead again
 
 
 def rows(bound: Bound, series: Sequence[tuple[Times, Values]]) -> tuple[Times, Values]:
@@ -69,23 +72,17 @@ def replay(
     """The state after all rows, and what happened on the way; ``state`` is where an earlier stretch left off.
 
     ``times`` (n,) UTC ns, strictly increasing; ``values`` as ``rows`` returns them. Where looking ahead
-    skips fewer than ``worth`` rows, stepping is cheaper for a while; the answer is the same.
+    skips fewer than ``worth`` rows, walking is cheaper for a while; the answer is the same.
     """
     run = _Run(bound, times, values)
     state = state or State()
     said: list[Transition] = []
-    i, look_from = 0, 0
+    i = 0
     while i < times.size:
         time, row = int(times[i]), values[i].tolist()
         before, state = state, step(bound, state, time, row)
-        if state is not before:
-            said += report(bound, before, state, time, row)
-        i += 1
-        if i >= look_from:
-            state, found = run.skip(state, i, row)
-            if found - i < worth:
-                look_from = found + 2 * worth
-            i = found
+        said += report(bound, before, state, time, row)
+        state, i = run.on(state, i + 1, worth)
     return state, said
 
 
@@ -126,12 +123,28 @@ class _Run:
 
     def __init__(self, bound: Bound, times: Times, values: Values) -> None:
         self._bound = bound
-        self._times = times
+        self._times, self._values = times, values
         self._features = _features(bound.program, values)
         self._gap_after = np.flatnonzero(np.diff(times) > bound.program.max_gap)
+        self._walk = Walk(bound.program, times, self._features)
+        self._look_from = 0
 
-    def skip(self, state: State, i: int, row: Sequence[float]) -> tuple[State, int]:
-        """The state just before the next row that must be stepped, and that row; ``row`` is the one before ``i``."""
+    def on(self, state: State, i: int, worth: int) -> tuple[State, int]:
+        """The state just before the next row that must be stepped, and that row."""
+        while i < self._times.size:
+            if i >= self._look_from:
+                state, found = self._skip(state, i, self._values[i - 1].tolist())
+                if found - i >= worth:
+                    return state, found
+                i, self._look_from = found, found + _WALK
+            end = min(self._look_from, self._times.size)
+            state, i = self._walk.on(state, i, end)
+            if i < end:
+                break
+        return state, i
+
+    def _skip(self, state: State, i: int, row: Sequence[float]) -> tuple[State, int]:
+        """As ``on``, as far as columns can tell; ``row`` is the one before ``i``."""
         intervals = watch(self._bound, state, row)
         if intervals is not None:
             return state, self._first_outside(intervals, i, self._times.size, unknown=False)

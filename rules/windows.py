@@ -1,27 +1,27 @@
 """Statistics over a time window, for many signals at once and in little memory.
 
 A window is looked at in sixtieths that stand fixed in time: it holds the running sixtieth and the 59 before it. Each
-keeps only sums, so an hour of a signal costs as much as a minute. Until a window has been filled without a gap its
-value is unknown (NaN); a gap longer than ``max_gap`` starts it anew. A sample that is not good is left out, and while
-it is the newest the value is unknown.
+keeps only sums, so an hour of a signal costs as much as a minute; the 59 are summed up once, when the next begins.
+Until a window has been filled without a gap its value is unknown (NaN); a gap longer than ``max_gap`` starts it anew.
+A sample that is not good is left out, and while it is the newest the value is unknown.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rules.condition import Band
-from rules.functions import FUNCTIONS, Floats, gain
+from rules.functions import FUNCTIONS, Floats, Parts, gain
 
 PARTS = 60
-_PART = np.arange(PARTS)
+SIXTIETHS = np.arange(PARTS)
 _HOUR = 3_600_000_000_000  # ns
+ANYTHING = Band(-np.inf, np.inf)
 NEVER = -(2**62)  # far enough back that no time minus it overflows
 SILENCE = GRACE = 60_000_000_000
 Rows = NDArray[np.intp]
@@ -43,25 +43,42 @@ class Window:
     band: Band | None = None
 
 
+class Bands(NamedTuple):
+    """One band for each row."""
+
+    low: Floats
+    high: Floats
+    outside: NDArray[np.bool_]
+
+    def of(self, rows: Rows) -> Bands:
+        return Bands(self.low[rows], self.high[rows], self.outside[rows])
+
+
 class Ring:
-    """One function over one length for many signals; ``fields`` (rows, PARTS) hold what each sixtieth has seen."""
+    """One function over one length for many signals; ``fields`` (rows, PARTS) hold what each sixtieth has seen.
+
+    ``rest`` holds for each row what the sixtieths but the running one come to.
+    """
 
     def __init__(self, windows: Sequence[Window]) -> None:
         self.windows = list(windows)
         one = windows[0]
         self.length, self.max_gap = one.length, one.max_gap
         self.function = FUNCTIONS[one.function]
-        self.width = max(1, one.length // PARTS)
+        self.width = width_of(one)
         rows = len(self.windows)
         self.fields = {name: np.full((rows, PARTS), empty) for name, empty in self.function.empty.items()}
         self.part = np.zeros(rows, np.int64)
         self.begun = np.full(rows, NEVER, np.int64)
         self.last = np.full(rows, NEVER, np.int64)
         self.before = np.full(rows, np.nan)
-        bands = [window.band or Band(-np.inf, np.inf) for window in self.windows]
-        self._low = np.array([band.low for band in bands])
-        self._high = np.array([band.high for band in bands])
-        self._outside = np.array([band.outside for band in bands], np.bool_)
+        self.rest = dict(self._summed(np.arange(rows)))
+        bands = [window.band or ANYTHING for window in self.windows]
+        self._bands = Bands(
+            np.array([band.low for band in bands]),
+            np.array([band.high for band in bands]),
+            np.array([band.outside for band in bands], np.bool_),
+        )
 
     def push(self, rows: Rows, time: int | Times, x: Floats) -> Floats:
         """Take a sample at ``time`` (UTC ns) of each of ``rows``; the value of each window, NaN where unknown."""
@@ -71,11 +88,10 @@ class Ring:
             return out
         rows, x = rows[good], x[good]
         times = np.broadcast_to(np.asarray(time, np.int64), good.shape)[good]
-        self._advance(rows, times)
         with np.errstate(all="ignore"):
-            self._add(rows, times, x)
-            parts = {name: field[rows] for name, field in self.fields.items()}
-            value = self.function.result(parts, self._age(rows))
+            self._advance(rows, times)
+            running = self._add(rows, times, x)
+            value = self.function.result({name: rest[rows] for name, rest in self.rest.items()}, running)
         self.last[rows] = times
         out[good] = np.where(times - self.begun[rows] >= self.length - self.width, value, np.nan)
         return out
@@ -88,41 +104,42 @@ class Ring:
             self.begun[rows[torn]] = times[torn]
             self.before[rows[torn]] = np.nan
             self.part[rows[torn]] = part[torn] - PARTS
-        passed = np.minimum(part - self.part[rows], PARTS)
-        for back in range(int(passed.max())):
-            late = passed > back
-            for name, field in self.fields.items():
-                field[rows[late], (part[late] - back) % PARTS] = self.function.empty[name]
+        passed = part - self.part[rows]
+        late = passed > 0
+        if not late.any():
+            return
         self.part[rows] = part
+        moved, part, passed = rows[late], part[late], passed[late]
+        for name, empty in self.function.empty.items():
+            self.fields[name][moved[passed >= PARTS]] = empty
+        for back in range(int(passed.max(where=passed < PARTS, initial=0))):
+            late = passed > back
+            for name, empty in self.function.empty.items():
+                self.fields[name][moved[late], (part[late] - back) % PARTS] = empty
+        for name, rest in self._summed(moved).items():
+            self.rest[name][moved] = rest
 
-    def _add(self, rows: Rows, times: Times, x: Floats) -> None:
-        y = x
-        if self.function.of == "gain":
-            y, self.before[rows] = gain(self.before[rows], x), x
-        elif self.function.of == "hit":
-            y = self._hits(rows, x)
-        elif self.function.of == "held":
-            y = self._hits(rows, self.before[rows]) * ((times - self.last[rows]) / _HOUR)
+    def _summed(self, rows: Rows) -> Parts:
+        """What the sixtieths but the running one come to."""
+        at = self.part[rows] % PARTS
+        others = {name: field[rows] for name, field in self.fields.items()}
+        for name, field in others.items():
+            field[np.arange(rows.size), at] = self.function.empty[name]
+        return self.function.rest(others, ages(self.part[rows], self.width))
+
+    def _add(self, rows: Rows, times: Times, x: Floats) -> Parts:
+        """The running sixtieth with the sample in it."""
+        before, elapsed = self.before[rows], times - self.last[rows]
+        if self.function.of in {"gain", "held"}:
             self.before[rows] = x
+        y = counted(self.function.of, before, x, elapsed, self._bands.of(rows))
         part = self.part[rows]
         at = (rows, part % PARTS)
         old = {name: field[at] for name, field in self.fields.items()}
         new = self.function.add(old, y, (times - part * self.width) / 1e9)
         for name, field in self.fields.items():
             field[at] = new[name]
-
-    def _hits(self, rows: Rows, x: Floats) -> Floats:
-        """1 where ``x`` is within the band, 0 where not or unknown."""
-        inside = (x >= self._low[rows]) & (x <= self._high[rows])
-        hits: Floats = ((inside != self._outside[rows]) & ~np.isnan(x)).astype(np.float64)
-        return hits
-
-    def _age(self, rows: Rows) -> Floats:
-        """How many s before the running sixtieth each of the others began."""
-        age: Floats = np.multiply(
-            (self.part[rows][:, None] - _PART) % PARTS, self.width / 1e9, dtype=np.float64
-        )
-        return age
+        return new
 
     def memory(self, row: int) -> Any:
         """All of one window that a restart needs."""
@@ -138,6 +155,35 @@ class Ring:
         (self.part[row], self.begun[row], self.last[row]), self.before[row], fields = memory
         for name, field in self.fields.items():
             field[row] = fields[name]
+        for name, rest in self._summed(np.array([row])).items():
+            self.rest[name][row] = rest.item()
+
+
+def width_of(window: Window) -> int:
+    """Of a sixtieth, ns."""
+    return max(1, window.length // PARTS)
+
+
+def ages(part: Times, width: int) -> Floats:
+    """How many s before the running sixtieth each of the others began, in the order in which they are kept."""
+    age: Floats = np.multiply((part[:, None] - SIXTIETHS) % PARTS, width / 1e9, dtype=np.float64)
+    return age
+
+
+def counted(of: str, before: Floats, x: Floats, elapsed: Times, band: Band | Bands) -> Floats:
+    """What a sample adds: itself, a counter's gain, whether it is within ``band``, or for how many hours it was."""
+    if of == "gain":
+        return gain(before, x)
+    if of == "hit":
+        return _hits(x, band)
+    return _hits(before, band) * (elapsed / _HOUR) if of == "held" else x
+
+
+def _hits(x: Floats, band: Band | Bands) -> Floats:
+    """1 where ``x`` is within the band, 0 where not or unknown."""
+    inside = (x >= band.low) & (x <= band.high)
+    hits: Floats = ((inside != band.outside) & ~np.isnan(x)).astype(np.float64)
+    return hits
 
 
 class Ages:
@@ -186,44 +232,3 @@ class Ages:
 
 
 Memory: TypeAlias = Ring | Ages
-
-
-def history(window: Window, times: Times, x: Floats, stretches: int | None = None) -> Floats:
-    """The window after each sample of a recorded series, as ``push`` says one by one.
-
-    The series is cut into stretches that run side by side, each begun early enough that its window holds all
-    that it should where the stretch begins.
-    """
-    out = np.full(x.shape, np.nan)
-    good = np.isfinite(x)
-    if good.any():
-        out[good] = _side_by_side(window, times[good], x[good], stretches)
-    return out
-
-
-def _side_by_side(window: Window, times: Times, x: Floats, stretches: int | None) -> Floats:
-    count = min(stretches or _best_cut(window, times), times.size)
-    ring = Ring([window] * count)
-    first = np.arange(count) * times.size // count
-    end = np.append(first[1:], times.size)
-    begin = np.searchsorted(times, (times[first] // ring.width - (PARTS - 1)) * ring.width)
-    torn = np.concatenate(([True], np.diff(times) > window.max_gap))
-    begun = times[np.maximum.accumulate(np.where(torn, np.arange(times.size), 0))]
-    inner = begin > 0
-    ring.last[inner], ring.before[inner] = times[begin[inner] - 1], x[begin[inner] - 1]
-    ring.begun, ring.part = begun[begin], times[begin] // ring.width
-    out = np.full(x.shape, np.nan)
-    for step in range(int((end - begin).max())):
-        rows = np.flatnonzero(begin + step < end)
-        at = begin[rows] + step
-        values = ring.push(rows, times[at], x[at])
-        counts = at >= first[rows]
-        out[at[counts]] = values[counts]
-    return out
-
-
-def _best_cut(window: Window, times: Times) -> int:
-    """How many stretches: the more, the fewer steps, but each repeats a window's worth of samples."""
-    span = max(int(times[-1] - times[0]), 1)
-    repeated = 1 + times.size * min(1.0, window.length / span)
-    return int(min(max(1.0, math.sqrt(60 * times.size / repeated)), 4096))

@@ -32,13 +32,13 @@ def test_replay_says_what_step_says(
     for time, found in zip(times.tolist(), values.tolist(), strict=True):
         before, state = state, step(bound, state, time, found)
         wanted += report(bound, before, state, time, found)
-    for worth in (0, 4):
+    for worth in (0, 4, 1_000):  # skipping, both, walking
         after, said = replay(bound, times, values, worth=worth)
         assert said == wanted
         assert settled(after) == settled(state)
-    half, first = replay(bound, times[:cut], values[:cut], worth=0)  # in two stretches
-    _, second = replay(bound, times[cut:], values[cut:], half)
-    assert first + second == wanted
+        half, first = replay(bound, times[:cut], values[:cut], worth=worth)  # in two stretches
+        _, second = replay(bound, times[cut:], values[cut:], half, worth=worth)
+        assert first + second == wanted
 
 
 @settings(max_examples=100, deadline=None)
