@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
+from fastapi import FastAPI
 from starlette.testclient import TestClient
 
 from gateway.config import Site
+from gateway.web.door import Door
 from tests.web.scene import FakePlant, health
+from ticketing import Desk
 
 
 def test_all_is_well(client: TestClient, daemon: FakePlant) -> None:
@@ -32,6 +38,31 @@ def test_a_daemon_that_is_away_is_said_so(client: TestClient) -> None:
     assert answer.status_code == 503
     assert answer.json()["problems"][0]["what"] == "Gateway is away"
     assert client.get("/metrics").status_code == 503
+
+
+def test_alarms_that_wait_for_a_shared_core_are_counted(
+    client: TestClient, daemon: FakePlant, site: Site
+) -> None:
+    daemon.report = health(site, core={"waiting": 3, "trouble": "no route to host"})
+    page = client.get("/health").text
+    assert "工单库无法访问" in page
+    assert "3 changes of alarms wait: no route to host" in page
+    assert "判断照常进行" in page
+
+
+def test_while_a_shared_core_is_away_every_page_says_so(
+    client: TestClient, app: FastAPI, site: Site, tmp_path: Path
+) -> None:
+    gone = Desk.open(f"postgresql://nobody@/works?host={tmp_path}", site=site.site.id, later=True)
+    app.state.house = replace(app.state.house, desk=gone, door=Door(gone, site.web))
+    for path in ("/", "/live"):
+        page = client.get(path)
+        assert page.status_code == 503
+        assert "暂时无法访问工单" in page.text
+    answer = client.get("/api/work-orders")
+    assert answer.status_code == 503
+    assert "does not answer" in answer.json()["detail"]
+    assert "\n" not in answer.json()["detail"]
 
 
 def test_metrics_are_the_daemons_own(client: TestClient, daemon: FakePlant) -> None:
