@@ -33,6 +33,8 @@ ONLY_IN = {
     "jinja2": ("gateway/web", "gateway/workbench/page.py"),
     "uvicorn": ("gateway/web",),
     "typer": ("gateway/commands", "simulators"),
+    "argon2": ("ticketing/passwords.py",),
+    "zxcvbn": ("ticketing/passwords.py",),
     "openpyxl": ("ticketing/sheets.py",),
     "typst": ("ticketing/printing/typeset.py", "gateway/picture.py"),
     "prometheus_client": ("gateway/metrics.py",),

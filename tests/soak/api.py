@@ -67,7 +67,7 @@ def asked(role: str, examples: int, seed: int, folder: Path) -> int:
         program = ["--header", f"Authorization: {headers['Authorization']}"] if role in ROLES else []
         schema = folder / "openapi.json"
         schema.write_bytes(
-            httpx2.get(f"{address}/api/openapi.json", headers=headers).raise_for_status().content
+            httpx2.get(f"{address}/api/openapi.json", headers=headers, timeout=60).raise_for_status().content
         )
         words = [
             *(

@@ -206,14 +206,15 @@ def test_an_address_that_tries_many_names_waits(desk: Desk) -> None:
 
 def test_a_password_is_kept_with_its_figures_and_matches_only_itself() -> None:
     kept = passwords.hashed("轴承温度 too high 7", b"0" * 16)
-    assert kept.startswith("scrypt$14$8$5$")
+    assert kept.startswith("$argon2id$v=19$m=19456,t=2,p=1$")
     assert passwords.matches(kept, "轴承温度 too high 7")
     assert not passwords.matches(kept, "轴承温度 too high 8")
     assert not passwords.matches(kept, "轴承温度 too high 7" + " " * 300)
     assert not passwords.matches(None, "")
+    assert not passwords.matches("scrypt$5$8$1$x$y", "轴承温度 too high 7")
     assert not passwords.outdated(kept)
-    assert passwords.outdated(kept.replace("$14$", "$13$"))
-    older = "scrypt$10$8$1$" + kept.split("$", 4)[4]
+    assert passwords.outdated(kept.replace("t=2", "t=1"))
+    older = kept.replace("m=19456", "m=19455")
     assert not passwords.matches(older, "轴承温度 too high 7")
 
 
@@ -226,6 +227,9 @@ def test_a_password_is_kept_with_its_figures_and_matches_only_itself() -> None:
         ("Password1234", "tried first"),
         ("Wang-Qiang-2024", "more than 'wang-qiang'"),
         ("watchkeeper1", "more than 'watchkeeper'"),
+        ("woaini520520", "tried first"),
+        ("1qaz2wsx3edc", "tried first"),
+        ("P@ssw0rd2026!", "tried first"),
     ],
 )
 def test_a_password_that_is_tried_first_is_refused(password: str, why: str) -> None:

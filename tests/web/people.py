@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from argon2 import PasswordHasher
 from starlette.testclient import TestClient
 
-from ticketing import Actor, Desk, Person, accounts, passwords, people, tokens
+from ticketing import Actor, Desk, Person, accounts, people, tokens
 from ticketing.records import DAY
 
 ADMIN = Actor("root", frozenset({"admin"}))
@@ -13,9 +14,7 @@ SAME_ORIGIN = {"Origin": "http://localhost"}
 
 
 def kept() -> str:
-    salt = b"0" * 16
-    digest = passwords._scrypt(PASSWORD, salt, 4, 8, 1)
-    return "$".join(("scrypt", "4", "8", "1", passwords._text(salt), passwords._text(digest)))
+    return PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash(PASSWORD, salt=b"0" * 16)
 
 
 def add(desk: Desk, name: str, *roles: str, at: int, account: bool = True) -> None:
