@@ -54,7 +54,7 @@ from gateway.notifying import Notifier
 from gateway.own import GATEWAY, OwnSignals, certificates
 from gateway.pipeline import Pipeline
 from gateway.relaying import Relay
-from gateway.reload import Reload
+from gateway.reload import Reload, take_up
 from gateway.spool import Spool, SpoolFailed
 from gateway.store import Store
 from gateway.supervisor import StateLock, notify, watchdog_seconds
@@ -187,6 +187,7 @@ class Daemon:
         spool.start()
         stack.callback(spool.close)
         daemon = cls(site, desk, own, spool, store)
+        take_up(site)
         for entry in spool.recent(REMEMBERED):
             daemon.intake.remember(entry.batches)
         return daemon

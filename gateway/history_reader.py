@@ -98,6 +98,9 @@ class HistoryReader:
         """Every sample of ``signals``: a column each, a row for each time."""
         return frame_of([self.series(signal, start, end) for signal in signals])
 
+    def learn_classes(self, class_of: Callable[[str], str]) -> None:
+        """See ``Readable``: the file knows signals only."""
+
     def close(self) -> None:
         """Let go of the file."""
         with self._lock:

@@ -118,8 +118,11 @@ def certificates(site: Site, now: float) -> dict[str, float]:
     shown = [site.web.certificate, *(line.certificate for line in lines)]
     trusted = [line.authorities for line in lines]
     found = [(path, min) for path in shown if path] + [(path, max) for path in trusted if path]
-    days = {str(path): [(end - now) / 86_400 for end in ends(site.folder / path)] for path, _ in found}
-    return {str(path): which(days[str(path)]) for path, which in found if days[str(path)]}
+    days = {}
+    for path, which in found:
+        if until := ends(site.folder / path):
+            days[str(path)] = (which(until) - now) / 86_400
+    return days
 
 
 def _running(body: Mapping[str, Any]) -> dict[str, int]:

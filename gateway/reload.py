@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -49,7 +50,22 @@ _BUILT_ON: Final = {  # what the process was built on; of ``site`` these keys
     "orders": None,
     "channels": None,
 }
+_TAKEN_UP: Final = "taken-up"  # in the state folder
 _LONGEST: Final = 60  # characters of a value that is shown
+
+
+def take_up(site: Site) -> None:
+    """Let the pages, which are another process, know that the site folder as it is now holds."""
+    with suppress(OSError):
+        (site.state / _TAKEN_UP).touch()
+
+
+def taken_up_at(site: Site) -> int:
+    """When that was last (UTC in ns); 0: never."""
+    try:
+        return (site.state / _TAKEN_UP).stat().st_mtime_ns
+    except OSError:
+        return 0
 
 
 @dataclass(frozen=True)
@@ -196,6 +212,7 @@ class Reload:
         self._count_what_goes(old, found)
         daemon.lines.run(fresh)
         self._judge_by(new, judging)
+        take_up(new)
 
     def _prepared(self, site: Site) -> _Judging:
         daemon = self._daemon

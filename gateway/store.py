@@ -209,6 +209,10 @@ class Readable(Protocol):
         """Every sample of ``signals``: a column each, a row for each time."""
         ...
 
+    def learn_classes(self, class_of: Callable[[str], str]) -> None:
+        """The site's assets have changed; a store that does not sort by their classes need not care."""
+        ...
+
     def close(self) -> None:
         """Make durable what is held and let go."""
         ...
@@ -222,10 +226,6 @@ class Store(Readable, Protocol):
 
     def write(self, entries: Sequence[Entry]) -> int:
         """Take ``entries``, oldest first; the same again changes nothing. Returns up to where it is durable."""
-        ...
-
-    def learn_classes(self, class_of: Callable[[str], str]) -> None:
-        """The site's assets have changed; a store that does not sort by their classes need not care."""
         ...
 
     def tail(self, signal: str, start: int) -> Series:

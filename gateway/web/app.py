@@ -12,6 +12,7 @@ from starlette.middleware.gzip import GZipMiddleware
 
 from gateway.config import Site
 from gateway.register import Register, introduce
+from gateway.reload import taken_up_at
 from gateway.store import Readable
 from gateway.web import (
     account,
@@ -35,6 +36,7 @@ from gateway.web import (
 from gateway.web.api import refused
 from gateway.web.daemon import Daemon, LiveFeed
 from gateway.web.door import Door
+from gateway.web.following import Follower
 from gateway.web.guard import Guard
 from gateway.web.house import House, may
 from gateway.web.render import STATIC, Renderer, StaticAssets
@@ -85,6 +87,7 @@ def create_app(
 
     app.mount("/static", StaticAssets(directory=STATIC))
     refusals.install(app)
+    app.add_middleware(Follower, state=app.state, seen=taken_up_at(site))
     app.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=6)
     app.add_middleware(Guard, hosts=site.web.hosts)
     return app

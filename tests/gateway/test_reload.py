@@ -15,7 +15,7 @@ from gateway import reload
 from gateway.config import Site, load_site
 from gateway.failpoints import VARIABLE
 from gateway.ledger_file import statements
-from gateway.reload import difference
+from gateway.reload import difference, taken_up_at
 from tests.gateway.running import DEVICE, Running
 
 SECOND_LINE = """
@@ -63,6 +63,8 @@ def test_changed_lines_and_rules_are_taken_up_and_the_others_run_on(running: Run
     running.edit("devices.toml", "[device.plc-2]", "[device.plc-9]")
     running.edit("devices.toml", "[device.plc-2.points]", "[device.plc-9.points]")
     running.edit("rules.toml", "high = 40", "high = 0.01")
+    taken_up = taken_up_at(running.site)
+    assert taken_up, "when it started"
     shown = running.command("reload", str(running.folder), "--dry-run").stdout.splitlines()
     assert shown[:3] == [
         "- device.plc-2",
@@ -70,10 +72,12 @@ def test_changed_lines_and_rules_are_taken_up_and_the_others_run_on(running: Run
         "~ rule.vibration.params.high: 40.0 → 0.01",
     ]
     assert shown[-1] == "not applied, only shown; lines opened anew: plc"
+    assert taken_up_at(running.site) == taken_up, "the pages go on with what holds"
     before = device(running, "plc-3")["tally"]["expected"]
     assert device(running, "plc-2")
     done = running.command("reload", str(running.folder))
     assert done.stdout.splitlines()[-1] == "applied; lines opened anew: plc", done.stderr
+    assert taken_up_at(running.site) > taken_up
     running.until(lambda: device(running, "plc-9")["tally"]["read"] > 3)
     assert device(running, "plc-3")["tally"]["expected"] > before, "its line went on counting"
     assert line(running, "annex")["counts"]["opened"] == opened
