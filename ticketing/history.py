@@ -6,6 +6,7 @@ The figures of imported history stand apart (``kpis(imported=True)``); its repai
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
@@ -183,6 +184,9 @@ def _text(limit: int) -> Parser:
 
 
 def _time(cell: str, zone: ZoneInfo) -> int:
+    with suppress(ValueError):
+        if (told := datetime.fromisoformat(cell)).tzinfo is not None:  # as we export them
+            return round(told.timestamp() * 1000)
     for form in TIMES:
         try:
             local = datetime.strptime(cell, form)  # noqa: DTZ007  the sheet's times are the site's

@@ -87,6 +87,13 @@ def test_a_good_row_is_understood() -> None:
     ]
 
 
+def test_a_time_that_says_its_zone_is_taken_as_it_says() -> None:
+    """So our own export can be read."""
+    (here,), _ = read(GOOD)
+    (told,), _ = read({**GOOD, "报修时间": "2025-03-01T00:30:00Z"})
+    assert told == here
+
+
 @pytest.mark.parametrize(("column", "cell", "wanted"), BAD_CELLS)
 def test_a_bad_cell_is_named(column: str, cell: str, wanted: str) -> None:
     good, (reject,) = read({**GOOD, column: cell})
