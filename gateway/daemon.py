@@ -29,11 +29,11 @@ from gateway.anchoring import keep_anchoring
 from gateway.apart import apart
 from gateway.building import (
     announce,
-    bound_rules,
     build_panel,
     build_rules,
     build_sensors,
     build_store,
+    judged_by,
     sensor_slots,
 )
 from gateway.channels import policy_of
@@ -139,8 +139,10 @@ class Daemon:
         self.sensors = build_sensors(site)
         branch = Branch(own, desk) if own is not None else None
         self.relay = Relay(site, branch, desk, self.clock.now, self._rebind) if branch is not None else None
-        witness = Witness(site, Lookback(store), self.sensors)
-        self.dispatch = Dispatch(branch or desk, build_rules(site), witness, standing_above(site))
+        witness, self.lookback = Witness(site, self.sensors), Lookback(store)
+        self.dispatch = Dispatch(
+            branch or desk, build_rules(site), witness, standing_above(site), self.lookback
+        )
         panel = build_panel(site, self.dispatch.stages())
         self.pipeline = Pipeline(
             spool, panel, self.sensors, self.dispatch, self.intake, lateness=site.judge.ns
@@ -187,6 +189,7 @@ class Daemon:
         spool.start()
         stack.callback(spool.close)
         daemon = cls(site, desk, own, spool, store)
+        stack.callback(daemon.lookback.close)
         take_up(site)
         for entry in spool.recent(REMEMBERED):
             daemon.intake.remember(entry.batches)
@@ -286,7 +289,7 @@ class Daemon:
 
     def _rebind(self) -> None:
         """Judge by the rules as they stand now."""
-        self.pipeline.rebind(bound_rules(self.site, build_rules(self.site), self.dispatch.stages()))
+        self.pipeline.rebind(judged_by(self.site, build_rules(self.site), self.dispatch.stages()))
 
     def _judge_lag(self) -> float:
         """Seconds between the newest committed entry and the newest judged one."""

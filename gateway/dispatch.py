@@ -8,7 +8,9 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
+from gateway import lookback, running
 from gateway.evidence import Witness
+from gateway.lookback import Lookback, Question
 from gateway.tree import Above
 from rules import Decision, Rule, Transition
 from ticketing import Branch, Desk, Forwarding, OrderPolicy, RaisedAlarm, RuleStep, Tx
@@ -24,8 +26,15 @@ class Dispatch:
     """Carries transitions into the ticket core (our end of it, where it is shared), with the judge's state."""
 
     def __init__(
-        self, core: Desk | Branch, rules: Mapping[str, Rule], witness: Witness, above: Above = lambda *_: ()
+        self,
+        core: Desk | Branch,
+        rules: Mapping[str, Rule],
+        witness: Witness,
+        above: Above = lambda *_: (),
+        lookback: Lookback | None = None,
     ) -> None:
+        """Without a ``lookback`` the evidence has no series of the time before."""
+        self._lookback = lookback or Lookback(None)
         self._core, self._rules, self._witness, self._above = core, rules, witness, above
         self._ticked = 0
         self._alarmed: set[tuple[str, str]] = set()  # asset, episode
@@ -36,11 +45,15 @@ class Dispatch:
 
     def resume(self, active: Iterable[tuple[str, str]]) -> None:
         """Go on with these alarms: asset and episode."""
-        self._alarmed = set(active)
+        self._alarmed = {
+            (asset, episode) for asset, episode in active if not running.tells(episode.partition("/")[0])
+        }
+        with self._core.read() as reading:
+            self._lookback.resume(reading.load_state(lookback.NAME))
 
     def due(self, now: int) -> bool:
-        """Whether the ticket core's timers (waiting alarms, self-clearing, verifying) want a look."""
-        return now - self._ticked >= TICK_EVERY
+        """Whether the ticket core's timers want a look (waiting alarms, verifying), or there is more evidence."""
+        return self._lookback.answered or now - self._ticked >= TICK_EVERY
 
     def alarmed(self, asset: str) -> bool:
         """Whether an alarm of the asset is active: its models learn nothing then."""
@@ -61,16 +74,18 @@ class Dispatch:
     def transaction(self, now: int, transitions: Iterable[Transition] = ()) -> Iterator[Tx | Forwarding]:
         """One transaction of the ticket core at log time ``now`` (ns): alarms, orders, timers, and what the block adds.
 
-        The store is asked for the evidence before it begins.
+        The store is asked for the time before the alarms after it.
         """
         told = [(happened, self._evidence(happened)) for happened in transitions]
         with self._core.transaction() as tx:
             for happened, evidence in told:
                 self._act(tx, happened, evidence)
+            kept = self._lookback.keep(tx, [_question(happened) for happened, evidence in told if evidence])
             yield tx
             tx.tick(now // _MS)
             decisions = tx.decisions
         self._ticked = now
+        self._lookback.kept(kept)
         for happened, _ in told:
             self._remember(happened)
         for decision in decisions:
@@ -78,14 +93,17 @@ class Dispatch:
                 log.info("work order %s opened: %s", decision.number, decision.why)
 
     def _evidence(self, happened: Transition) -> dict[str, Any] | None:
-        if happened.kind not in {"raised", "severity_raised"}:
+        if happened.kind not in {"raised", "severity_raised"} or running.tells(happened.rule):
             return None
         return self._witness.document(self._rules[happened.rule], happened)
 
     def _act(self, tx: Tx | Forwarding, happened: Transition, evidence: dict[str, Any] | None) -> None:
         """Tell the ticket core."""
         at = happened.time // _MS
-        if happened.kind == "raised" and evidence is not None:
+        if running.tells(happened.rule):
+            if (runs := running.runs(happened)) is not None:
+                tx.machine_runs(happened.asset, at, running=runs)
+        elif happened.kind == "raised" and evidence is not None:
             tx.alarm_raised(self._alarm(happened, evidence))
         elif happened.kind == "severity_raised":
             tx.severity_raised(happened.episode, happened.severity, at, evidence)
@@ -96,6 +114,8 @@ class Dispatch:
 
     def _remember(self, happened: Transition) -> None:
         """Which assets have an active alarm."""
+        if running.tells(happened.rule):
+            return
         if happened.kind == "raised":
             self._alarmed.add((happened.asset, happened.episode))
         elif happened.kind in {"cleared", "withdrawn"}:
@@ -129,6 +149,11 @@ class Dispatch:
             inhibits=settings.inhibiting,
             above=self._above(happened.asset, happened.inputs),
         )
+
+
+def _question(happened: Transition) -> Question:
+    assert happened.decision is not None
+    return Question(happened.episode, happened.severity, happened.decision.signal, happened.time)
 
 
 def _kind(decision: Decision) -> str:

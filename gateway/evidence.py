@@ -22,7 +22,7 @@ from typing import Any
 
 from gateway.config import Site
 from gateway.i18n import LANGUAGES, Language, speaker
-from gateway.lookback import Lookback
+from gateway.lookback import NOTHING
 from gateway.sensors import Sensors
 from gateway.wording import (
     asset_with_id,
@@ -45,15 +45,14 @@ _BEYOND = {">": "above", ">=": "above", "<": "below", "<=": "below"}
 class Witness:
     """Writes down why: everything an evidence document needs, at hand."""
 
-    def __init__(self, site: Site, lookback: Lookback, sensors: Sensors) -> None:
-        self._site, self._lookback, self._sensors = site, lookback, sensors
+    def __init__(self, site: Site, sensors: Sensors) -> None:
+        self._site, self._sensors = site, sensors
 
     def document(self, rule: Rule, happened: Transition) -> dict[str, Any]:
         """The evidence of an alarm that was raised, or rose."""
         decided = happened.decision
         assert decided is not None
         unit = self._unit(decided.signal)
-        past = self._lookback.before(decided.signal, happened.time)
         settings = rule.settings
         why = self._sensors.why(decided.signal)
         contributions = [
@@ -95,8 +94,8 @@ class Witness:
                 {"signal": signal, "value": value, "unit": self._unit(signal)}
                 for signal, value in happened.inputs.items()
             ],
-            "series": {"signal": decided.signal, "unit": unit, **past["series"]},
-            "statistics": past["statistics"],
+            "series": {"signal": decided.signal, "unit": unit, **NOTHING["series"]},
+            "statistics": {},
             "model": self._model(decided.signal, contributions),
             "earlier_orders": [],  # the ticket core knows them
         }

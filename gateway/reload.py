@@ -19,10 +19,9 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from pydantic import BaseModel
 
 from gateway import failpoints
-from gateway.building import bound_rules, build_rules, sensor_slots
+from gateway.building import build_rules, judged_by, sensor_slots
 from gateway.config import ConfigError, Site, load_site
 from gateway.evidence import Witness
-from gateway.lookback import Lookback
 from gateway.sensors import Slot
 from gateway.tree import standing_above
 from rules import Bound, Rule
@@ -217,8 +216,8 @@ class Reload:
     def _prepared(self, site: Site) -> _Judging:
         daemon = self._daemon
         rules = build_rules(site)
-        witness = Witness(site, Lookback(daemon.store), daemon.sensors)
-        bounds = bound_rules(site, rules, daemon.dispatch.stages())
+        witness = Witness(site, daemon.sensors)
+        bounds = judged_by(site, rules, daemon.dispatch.stages())
         return _Judging(rules, bounds, sensor_slots(site), witness)
 
     def _judge_by(self, site: Site, judging: _Judging) -> None:

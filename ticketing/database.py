@@ -11,7 +11,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from ticketing.errors import SchemaError
 
-REVISION = "0012"  # the newest file in migrations/versions; a test holds the two together
+REVISION = "0013"  # the newest file in migrations/versions; a test holds the two together
 
 try:
     import pysqlite3.dbapi2 as _sqlite

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from sqlalchemy import Engine, Table, Update, select, update
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DataError, DBAPIError, InterfaceError, OperationalError
 
 from ticketing import (
     answers,
@@ -29,7 +29,7 @@ from ticketing import (
     tick,
     timers,
 )
-from ticketing.errors import StorageError, WrongPinError
+from ticketing.errors import FieldError, StorageError, WrongPinError
 from ticketing.history import Imported, PastOrder
 from ticketing.knowledge import articles, search, suggest
 from ticketing.kpi import alarms as kpi_alarms
@@ -135,6 +135,8 @@ class Desk:
         try:
             self._get_ready()
             yield
+        except DataError as error:  # PostgreSQL holds no NUL and no number beyond its types
+            raise FieldError(["text"], f"the ticket core cannot hold that: {_said(error)}") from error
         except (OperationalError, InterfaceError) as error:
             raise StorageError(f"the ticket core {self._place} does not answer: {_said(error)}") from error
 
@@ -305,6 +307,10 @@ class Tx(Writing, View):
         """The episode reached a higher severity: its order becomes more urgent, or it is decided anew."""
         tick.serve(self, at)
         return intake.severity_raised(self, episode, severity, at, evidence)
+
+    def look_back(self, episode: str, severity: int, past: Mapping[str, Any]) -> None:
+        """What was measured before the alarm (``series``, ``statistics``): added to its evidence. Idempotent."""
+        intake.look_back(self, episode, severity, past)
 
     def alarm_reactivated(self, episode: str, count: int, at: int) -> None:
         """The episode was clearing and is violated again, for the ``count``-th time. Idempotent."""

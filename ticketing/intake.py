@@ -21,13 +21,14 @@ from ticketing.repair import watch_the_repair
 from ticketing.statements import Once
 from ticketing.suppression import inhibition_began, inhibition_ended, is_inhibited, is_shelved
 from ticketing.tables import alarm as alarms
-from ticketing.tables import evidence, rule_version, same
+from ticketing.tables import evidence, lookback, rule_version, same
 from ticketing.writing import Writing
 
 MIN_ACTIVE = {2: 10 * MINUTE, 3: MINUTE, 4: 0}  # where the rule says nothing; severity 1 opens no order
 EVIDENCE_LIMIT = 64 * 1024  # bytes
 KEPT = [field.name for field in fields(RaisedAlarm) if field.name in alarms.c]
 DECISION = Once(select(alarms.c.decision).where(same(alarms, "episode")))
+KNOWN = Once(select(evidence.c.sha256).where(same(evidence, "episode", "severity")))
 CLEARED = Once(update(alarms).where(same(alarms, "episode"), alarms.c.cleared_at.is_(None)))
 
 
@@ -130,6 +131,12 @@ def _keep_evidence(tx: Writing, episode: str, severity: int, at: int, body: Mapp
             ["evidence"], f"the evidence of {episode} is larger than {EVIDENCE_LIMIT // 1024} KiB"
         )
     tx.add(evidence, episode=episode, severity=severity, at=at, sha256=events.sha256(text), body=text)
+
+
+def look_back(tx: Writing, episode: str, severity: int, past: Mapping[str, Any]) -> None:
+    """What was measured before the alarm: the evidence of that severity gets it, once."""
+    if tx.row(KNOWN, tx.of(episode=episode, severity=severity)) is not None:
+        tx.add_once(lookback, episode=episode, severity=severity, body=events.canonical(past))
 
 
 def _with_earlier_orders(tx: Writing, asset: str, body: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -31,6 +31,7 @@ from ticketing.tables import (
     asset,
     engine_state,
     evidence,
+    lookback,
     policy_version,
     same,
     site,
@@ -128,8 +129,16 @@ EARLIER = Once(
 
 TIMELINE = Once(select(wo_event).where(same(wo_event, "number")).order_by(wo_event.c.seq))
 EVIDENCE = Once(
-    select(evidence, wo_alarm.c.relation)
+    select(evidence, wo_alarm.c.relation, lookback.c.body.label("past"))
     .join(wo_alarm, and_(wo_alarm.c.site == evidence.c.site, wo_alarm.c.episode == evidence.c.episode))
+    .outerjoin(
+        lookback,
+        and_(
+            lookback.c.site == evidence.c.site,
+            lookback.c.episode == evidence.c.episode,
+            lookback.c.severity == evidence.c.severity,
+        ),
+    )
     .where(same(wo_alarm, "number"))
     .order_by(evidence.c.at, evidence.c.episode, evidence.c.severity)
 )

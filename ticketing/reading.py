@@ -115,9 +115,9 @@ class Reading:
         return [_event(row) for row in self.rows(queries.TIMELINE, self.of(number=number))]
 
     def evidence(self, number: str) -> list[Evidence]:
-        """Why the order's alarms were raised, oldest first."""
+        """Why the order's alarms were raised, oldest first, with what was measured before if that is known."""
         rows = self.rows(queries.EVIDENCE, self.of(number=number))
-        return [Evidence(r.episode, r.severity, r.at, r.relation, r.sha256, json.loads(r.body)) for r in rows]
+        return [Evidence(r.episode, r.severity, r.at, r.relation, r.sha256, _evidence(r)) for r in rows]
 
     def reasons(self, numbers: Iterable[str]) -> dict[str, dict[str, Any]]:
         """The evidence that opened each of these orders, by number; none for what people opened."""
@@ -295,6 +295,14 @@ def _alarm(row: Mapping[str, Any]) -> Alarm:
     min_active = {int(severity): ms for severity, ms in stored.pop("min_active").items()}
     policy = OrderPolicy(min_active=min_active, **stored)
     return Alarm(**{**row, "policy": policy, "above": tuple(json.loads(row["above"]))})
+
+
+def _evidence(row: Row) -> dict[str, Any]:
+    body: dict[str, Any] = json.loads(row.body)
+    if row.past is None:
+        return body
+    past = json.loads(row.past)
+    return {**body, **past, "series": {**body.get("series", {}), **past["series"]}}
 
 
 def _event(row: Row) -> Event:

@@ -148,6 +148,10 @@ class Forwarding:
         said = {"episode": episode, "severity": severity, "at": at, "evidence": evidence}
         return self._say("severity_raised", said)
 
+    def look_back(self, episode: str, severity: int, past: Mapping[str, Any]) -> None:
+        """What was measured before the alarm."""
+        self._say("look_back", {"episode": episode, "severity": severity, "past": past})
+
     def alarm_reactivated(self, episode: str, count: int, at: int) -> None:
         """The episode was clearing and is violated again."""
         self._say("alarm_reactivated", {"episode": episode, "count": count, "at": at})

@@ -204,6 +204,19 @@ evidence = Table(
     ForeignKeyConstraint(["site", "episode"], ["alarm.site", "alarm.episode"]),
 )
 
+# What was measured before the alarm; the store is asked for it when the order stands already.
+lookback = Table(
+    "lookback",
+    metadata,
+    key("site"),
+    key("episode"),
+    Column("severity", Integer, primary_key=True, autoincrement=False),
+    Column("body", Text, nullable=False),
+    ForeignKeyConstraint(
+        ["site", "episode", "severity"], ["evidence.site", "evidence.episode", "evidence.severity"]
+    ),
+)
+
 work_order = Table(
     "work_order",
     metadata,

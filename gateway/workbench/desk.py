@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
-from typing import Any
 
 from gateway.config import Site
 from gateway.dispatch import Dispatch
 from gateway.evidence import Witness
-from gateway.lookback import Lookback
 from gateway.sensors import Sensors
 from gateway.tree import standing_above
 from rules import Rule
@@ -20,18 +18,11 @@ from ticketing import Asset, Desk
 def trial_desk(
     site: Site, rules: Mapping[str, Rule], assets: Iterable[Asset]
 ) -> Iterator[tuple[Desk, Dispatch]]:
-    """An empty desk in memory that knows ``assets``, and the dispatch of ``rules`` to it."""
+    """An empty desk in memory that knows ``assets``, and the dispatch of ``rules`` to it.
+
+    Its evidence goes without the series before the alarm: the report draws it from what was recorded.
+    """
     with closing(Desk.open(":memory:", site=site.site.id)) as desk:
         with desk.transaction() as tx:
             tx.sync_assets(assets)
-        yield desk, Dispatch(desk, rules, Witness(site, _NoLookback(), Sensors({})), standing_above(site))
-
-
-class _NoLookback(Lookback):
-    """A trial's evidence goes without the series before the alarm: the report draws it from what was recorded."""
-
-    def __init__(self) -> None:
-        pass
-
-    def before(self, signal: str, at: int) -> dict[str, Any]:  # noqa: ARG002
-        return {"series": {"time": [], "min": [], "mean": [], "max": []}, "statistics": {}}
+        yield desk, Dispatch(desk, rules, Witness(site, Sensors({})), standing_above(site))

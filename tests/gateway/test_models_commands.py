@@ -31,7 +31,6 @@ from gateway.config import Site, load_site
 from gateway.control import ControlServer
 from gateway.evidence import Witness
 from gateway.history import History
-from gateway.lookback import Lookback
 from gateway.spool import Entry
 from models.register import Standing
 
@@ -302,7 +301,7 @@ def test_a_rule_on_remaining_life_raises_with_the_forecast_and_its_band_in_the_e
         if raised:
             break
     store = History(site.state / "history.db", site.store)  # type: ignore[arg-type]
-    body = Witness(site, Lookback(store), sensors).document(build_rules(site)["life"], raised[0])
+    body = Witness(site, sensors).document(build_rules(site)["life"], raised[0])
     store.close()
     told = body["model"]["forecast"]
     assert (told["signal"], told["limit"], told["unit"]) == ("pump-1/vib_rms", 4.5, "mm/s")

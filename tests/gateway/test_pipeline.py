@@ -22,7 +22,6 @@ from gateway.dispatch import Dispatch
 from gateway.evidence import Witness
 from gateway.history import History
 from gateway.intake import Intake
-from gateway.lookback import Lookback
 from gateway.pipeline import Pipeline
 from gateway.spool import Spool
 from gateway.tree import standing_above
@@ -115,7 +114,7 @@ async def live(site: Site, batches: Iterable[Batch]) -> None:
     spool.start()
     sensors = build_sensors(site)
     dispatch = Dispatch(
-        desk, build_rules(site), Witness(site, Lookback(store), sensors), standing_above(site)
+        desk, build_rules(site), Witness(site, sensors), standing_above(site)
     )
     intake = Intake(spool, site.judge.ns)
     pipeline = Pipeline(spool, build_panel(site), sensors, dispatch, intake, lateness=site.judge.ns)

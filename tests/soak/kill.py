@@ -30,7 +30,6 @@ from gateway.config import Site, load_site
 from gateway.dispatch import Dispatch
 from gateway.evidence import Witness
 from gateway.heartbeat import PULSE, started
-from gateway.lookback import Lookback
 from gateway.spool import Entry
 from gateway.spool_log import SpoolLog
 from gateway.store import Store
@@ -114,7 +113,7 @@ def compare(site: Site, load: Load) -> dict[str, Any]:
     store.write(entries[-256:])  # the last of a spool is forwarded by whoever starts next
     try:
         found = _samples(entries, store) | {"wrong values": _wrong_values(entries, load)}
-        return found | _orders(site, entries, store)
+        return found | _orders(site, entries)
     finally:
         store.close()
 
@@ -177,11 +176,11 @@ def _wrong_values(entries: list[Entry], load: Load) -> int:
     return wrong
 
 
-def _orders(site: Site, entries: list[Entry], store: Store) -> dict[str, int]:
+def _orders(site: Site, entries: list[Entry]) -> dict[str, int]:
     """The ticket core against one that a judge without interruption fills from the same log."""
     with tempfile.TemporaryDirectory() as folder:
         undisturbed = Desk.open(f"{folder}/core.db", site=site.site.id)
-        _judge(site, entries, undisturbed, store)
+        _judge(site, entries, undisturbed)
         wanted_alarms, wanted_orders, _ = _said(undisturbed)
         undisturbed.close()
     desk = Desk.open(site.core, site=site.site.id)
@@ -199,12 +198,12 @@ def _orders(site: Site, entries: list[Entry], store: Store) -> dict[str, int]:
     }
 
 
-def _judge(site: Site, entries: list[Entry], desk: Desk, store: Store) -> None:
+def _judge(site: Site, entries: list[Entry], desk: Desk) -> None:
     with desk.transaction() as tx:
         tx.sync_assets(maintained(site))
     panel = build_panel(site)
     views: dict[SignalSet, View] = {}
-    witness = Witness(site, Lookback(store), build_sensors(site))
+    witness = Witness(site, build_sensors(site))
     dispatch = Dispatch(desk, build_rules(site), witness, standing_above(site))
     for entry in entries:
         happened = []

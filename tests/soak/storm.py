@@ -13,7 +13,6 @@ import time
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -21,23 +20,12 @@ from gateway.building import build_panel, build_rules, maintained
 from gateway.config import Site, load_site
 from gateway.dispatch import Dispatch
 from gateway.evidence import Witness
-from gateway.lookback import Lookback
 from gateway.sensors import Sensors
 from ticketing import Channel, Desk, Policy
 
 S = 1_000_000_000
 T0 = 1_800_000_000 * S
 UP, PERIOD = 20, 60  # s beyond the limit, of every crossing
-
-
-class NoLookback(Lookback):
-    """A store that has nothing to say: the storm is about alarms."""
-
-    def __init__(self) -> None:
-        pass
-
-    def before(self, signal: str, at: int) -> dict[str, Any]:
-        return {"series": {"time": [], "min": [], "mean": [], "max": []}, "statistics": {}}
 
 
 @dataclass
@@ -82,7 +70,7 @@ def storm(folder: Path, assets: int, signals: int, times: int) -> Storm:
     desk = Desk.open(folder / "core.db", site="storm", policy=Policy(channels=(Channel("mail"),)))
     with desk.transaction() as tx:
         tx.sync_assets(maintained(site))
-    dispatch = Dispatch(desk, build_rules(site), Witness(site, NoLookback(), Sensors([])))
+    dispatch = Dispatch(desk, build_rules(site), Witness(site, Sensors([])))
     panel = build_panel(site)
     names = [f"p-{n}/q{m}" for n in range(assets) for m in range(signals)]
     view, good = panel.view(names), np.zeros(len(names), np.uint8)
