@@ -6,7 +6,7 @@ PYTHON ?= python3
 ROOMS := devices gateway models rules simulators ticketing
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test lint format bench bench-write bench-flat-out bench-500-devices bench-latency bench-store-away bench-models bench-rules table-packs bench-plant lock fuzz-api bench-desk soak-kill soak-outage soak-chaos bench-wire fuzz clean
+.PHONY: help setup setup-dev demo test lint format bench bench-write bench-flat-out bench-500-devices bench-latency bench-store-away bench-models bench-rules table-packs bench-pages bench-plant lock fuzz-api bench-desk soak-kill soak-outage soak-chaos bench-wire fuzz clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -91,6 +91,9 @@ fuzz-api: setup-dev  ## Schemathesis over every operation as every role, EXAMPLE
 SCALE ?= 1
 bench-desk: setup-dev  ## the ticket core: 20 000 old orders in, 12 000 orders and 120 000 reads, hit@3; SCALE=0.1 for less
 	@$(BIN)/python -m tests.bench.bench_desk --scale $(SCALE)
+
+bench-pages: setup-dev  ## the board of 12 000 orders, one order, a chart of 30 days: what the server takes
+	@$(BIN)/python -m tests.bench.bench_pages
 
 bench-plant: setup-dev  ## the soft sensors on the simulated plant: false alarms in a healthy month, lead over the rules
 	@$(BIN)/python -m tests.bench.bench_plant

@@ -1,6 +1,6 @@
 """How long the server takes for the board of 12 000 orders, one order, and 30 days of a signal (bar P12).
 
-Run ``python tests/bench/bench_pages.py``. Times are of the request in the process, without a network.
+``make bench-pages``. Times are of the request in the process, without a network.
 """
 
 from __future__ import annotations
