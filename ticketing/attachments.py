@@ -5,16 +5,17 @@ from __future__ import annotations
 import hashlib
 from dataclasses import asdict
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from ticketing.errors import FieldError, MoveRefusedError, NotFoundError
 from ticketing.permissions import require
 from ticketing.reading import Reading
-from ticketing.records import Actor, Attachment
+from ticketing.records import DAY, Actor, Attachment
 from ticketing.tables import attachment
 from ticketing.writing import Writing
 
 LIMIT = 10 * 1024 * 1024  # bytes
+PER_DAY = 30 * LIMIT  # from one person
 BEGINS = {
     "image/jpeg": (b"\xff\xd8\xff",),
     "image/png": (b"\x89PNG\r\n\x1a\n",),
@@ -39,6 +40,11 @@ def attach(
     known = [each for each in listed(tx, number) if each.sha256 == digest]
     if known:
         return known[0]
+    today = select(func.coalesce(func.sum(attachment.c.size), 0)).where(
+        tx.here(attachment, by=actor.name), attachment.c.at > at - DAY
+    )
+    if (tx.connection.scalar(today) or 0) + len(data) > PER_DAY:
+        raise FieldError(["data"], f"one person may add {PER_DAY // 1024 // 1024} MiB a day")
     kept = Attachment(digest, name, mime, len(data), at, actor.name)
     tx.add(attachment, number=number, data=data, **asdict(kept))
     fields = {"sha256": digest, "name": name, "mime": mime, "size": len(data)}

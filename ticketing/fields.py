@@ -36,6 +36,8 @@ class Field:
             return "must be text"
         if self.choices and value not in self.choices:
             return f"must be one of {', '.join(self.choices)}; got {value!r}"
+        if "\0" in value:
+            return "holds a NUL, which is no text"
         return None if len(value) <= TEXT_LIMIT else f"is longer than {TEXT_LIMIT} characters"
 
 

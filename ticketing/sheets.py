@@ -10,6 +10,7 @@ from datetime import date, datetime
 from pathlib import Path
 
 FORMULA = tuple("=+-@\t\r\n＝＋－＠")
+UNPRINTED = dict.fromkeys((*range(9), 11, 12, *range(14, 32)), "\ufffd")  # what no workbook may hold
 ENCODINGS = ("utf-8-sig", "gb18030")  # what Excel writes here
 MOST_ROWS = 200_000
 MOST_BYTES = 256 << 20  # of an unpacked workbook
@@ -21,8 +22,9 @@ class SheetError(ValueError):
 
 def safe(cell: object) -> object:
     """The cell as a spreadsheet may hold it: nothing that it would calculate."""
-    if isinstance(cell, str) and cell[:1] in FORMULA:
-        return f"'{cell}"
+    if isinstance(cell, str):
+        cell = cell.translate(UNPRINTED)
+        return f"'{cell}" if cell[:1] in FORMULA else cell
     return "" if cell is None else cell
 
 

@@ -89,5 +89,5 @@ def create_app(
     refusals.install(app)
     app.add_middleware(Follower, state=app.state, seen=taken_up_at(site))
     app.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=6)
-    app.add_middleware(Guard, hosts=site.web.hosts)
+    app.add_middleware(Guard, hosts=site.web.hosts, secure=site.web.secure)
     return app

@@ -41,11 +41,13 @@ class Guard:
     """Security headers on each answer; foreign hosts, cross-site changes and huge bodies are turned away.
 
     ``hosts`` are the names this server answers to, without port (stops DNS rebinding). ``X-Forwarded-*`` is not read.
+    ``secure``: browsers come by HTTPS and are to keep to it for a day.
     """
 
-    def __init__(self, app: ASGIApp, hosts: Iterable[str]) -> None:
+    def __init__(self, app: ASGIApp, hosts: Iterable[str], *, secure: bool = False) -> None:
         self.app = app
         self.hosts = frozenset(hosts)
+        self.headers = HEADERS | ({"Strict-Transport-Security": "max-age=86400"} if secure else {})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -55,7 +57,7 @@ class Guard:
         async def send_guarded(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                for name, value in HEADERS.items():
+                for name, value in self.headers.items():
                     headers.setdefault(name, value)
                 headers.setdefault("Cache-Control", "no-store")
             await send(message)

@@ -118,7 +118,7 @@ def test_a_mapping_that_makes_no_sense_is_told(text: str, told: str) -> None:
         exchange.mapping(text)
 
 
-@pytest.mark.parametrize("cell", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "＝1", "\r\n=1"])
+@pytest.mark.parametrize("cell", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "＝1", "\r\n=1", "\x07=1"])
 def test_no_cell_calculates(desk: Desk, cell: str) -> None:
     with desk.transaction() as tx:
         tx.open_order(TECHNICIAN, at=T0, asset="pump-1", title=f"{cell}x", description=cell)
@@ -126,6 +126,7 @@ def test_no_cell_calculates(desk: Desk, cell: str) -> None:
         rows = list(exchange.order_rows(exchange.exported(read), ()))
     for line in csv.reader(io.StringIO(sheets.csv_bytes(rows).decode("utf-8-sig"))):
         assert not [each for each in line if each[:1] in sheets.FORMULA]
+    assert sheets.xlsx_bytes(rows, "orders").startswith(b"PK")
 
 
 def test_a_workbook_is_read_as_it_was_written(desk: Desk) -> None:

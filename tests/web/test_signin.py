@@ -151,7 +151,9 @@ def test_beyond_this_machine_the_cookie_keeps_to_https(
         for flag in ("Secure", "HttpOnly", "Path=/", "SameSite=strict"):
             assert flag in cookie
         assert "Domain" not in cookie
-        assert client.get("/orders").status_code == 200
+        page = client.get("/orders")
+        assert page.status_code == 200
+        assert page.headers["strict-transport-security"] == "max-age=86400"
 
 
 def test_each_sign_in_has_a_session_of_its_own_and_ends_the_one_before(client: TestClient) -> None:
