@@ -61,8 +61,12 @@ def pop_due(tx: Writing, now: int) -> Due | None:
 
 
 def machine_runs(tx: Writing, asset: str, at: int, *, running: bool) -> None:
-    """The machine started or stopped: its running-time timers go on or stand still."""
-    if tx.asset(asset).running is running:
+    """The machine started or stopped: its running-time timers go on or stand still.
+
+    What is told again, or late, after what happened later, changes nothing.
+    """
+    later = select(run_log.c.at).where(tx.here(run_log, asset=asset), run_log.c.at > at).limit(1)
+    if tx.asset(asset).running is running or tx.connection.scalar(later) is not None:
         return
     here = tx.here(timer, asset=asset)
     if running:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.ticketing.scene import ASSETS, LEAD, T0, TECHNICIAN, raised
-from ticketing import Asset, Branch, Desk, OrderPolicy, RuleStep, StorageError
+from ticketing import Asset, Branch, Desk, OrderPolicy, RuleStep, StorageError, timers
 
 AT_ONCE = OrderPolicy(min_active={2: 0, 4: 0})
 
@@ -94,17 +94,34 @@ def test_gateways_that_tell_the_same_faults_at_once_open_one_order_each(
         assert read.verify().broken is None
 
 
+class DiedError(Exception):
+    """A test's own."""
+
+
 def test_told_twice_is_told_once(gateways: list[Branch], desk: Desk) -> None:
     """The gateway died after the shared commit and before its own."""
-    one, two = gateways
-    for gateway in (one, two):
-        say(gateway, "e1")
-    one.relay()
+    one, _ = gateways
+
+    def die() -> None:
+        raise DiedError
+
+    with one.transaction() as tx:
+        tx.machine_runs("pump-1", T0 - 60_000, running=True)
+    say(one, "e1")
+    with pytest.raises(DiedError):
+        one.relay(told=die)
+    with desk.transaction() as tx:  # some running to verify a repair, while the machine stands
+        timers.start(tx, "verify", "WO-2026-000001", at=T0 + 200_000, ms=1000, asset="pump-1")
     with desk.read() as read:
         before = read.export()
-    two.relay()
-    with desk.read() as read:
-        assert read.export() == before
+    assert one.waiting() == 7
+    one.relay()
+    assert one.waiting() == 0
+    with desk.transaction() as tx:
+        assert tx.export() == before
+        tx.machine_runs("pump-1", T0 + 300_000, running=True)
+        assert timers.pop_due(tx, T0 + 300_999) is None
+        assert timers.pop_due(tx, T0 + 301_000) is not None
 
 
 def test_while_the_shared_database_is_away_everything_waits(
