@@ -10,6 +10,7 @@ from gateway.control import ask
 from gateway.history import History, HistorySettings
 from gateway.own import GATEWAY
 from gateway.register import introduce
+from gateway.running import watched
 from gateway.sensors import Sensors, Slot
 from gateway.stages import mode
 from gateway.store import Readable, Series, Store
@@ -52,9 +53,16 @@ def bound_rules(
     return bounds
 
 
+def judged_by(
+    site: Site, rules: Mapping[str, Rule], steps: Mapping[str, RuleStep] | None = None
+) -> list[Bound]:
+    """All that the judge goes by: the bound rules, and what tells whether a machine runs."""
+    return [*bound_rules(site, rules, steps), *watched(site)]
+
+
 def build_panel(site: Site, steps: Mapping[str, RuleStep] | None = None) -> Panel:
     """The judge's rules, all normal."""
-    return Panel(bound_rules(site, build_rules(site), steps))
+    return Panel(judged_by(site, build_rules(site), steps))
 
 
 def build_sensors(site: Site) -> Sensors:

@@ -27,6 +27,7 @@ from gateway.history import HistorySettings
 from gateway.influx import InfluxSettings
 from gateway.own import GATEWAY, tables
 from gateway.reorder import JudgeSettings
+from gateway.running import RunningSettings
 from gateway.spool import SpoolSettings
 from gateway.web.settings import WebSettings
 from models.settings import MODEL_KINDS, BearingSettings, ModelSettings
@@ -193,6 +194,7 @@ class AssetClass(_Form):
     name_zh: str = ""
     name_en: str = ""
     signals: dict[str, Signal] = Field(min_length=1)
+    running: RunningSettings | None = None
 
 
 class Asset(_Form):
@@ -207,6 +209,7 @@ class Asset(_Form):
     serial: str = ""
     params: dict[str, dict[str, float]] = Field(default_factory=dict)
     bearings: dict[str, BearingSettings] = Field(default_factory=dict)
+    running: RunningSettings | None = None  # else the class's
 
 
 @dataclass(frozen=True)
@@ -263,6 +266,12 @@ class Site:
         if asset == self.gateway:
             return GATEWAY
         return "line" if asset in self.watched_lines else "device"
+
+    def running_of(self, asset: str) -> RunningSettings | None:
+        """How it is told whether the asset runs: its own way or that of its class."""
+        found = self.assets[asset]
+        kind = self.classes.get(found.asset_class)
+        return found.running or (kind.running if kind else None)
 
     def signal(self, name: str) -> Signal | None:
         """What is known of the signal ``"pump-1/vib_rms"``."""
@@ -525,6 +534,11 @@ def _check_assets(site: Site, wrong: Wrong) -> None:
             wrong("assets.toml", f"{key}.parent", repr(asset.parent), "an asset cannot stand below itself")
         for rule in asset.params.keys() - site.rules.keys():
             wrong("assets.toml", f"{key}.params", repr(rule), _did_you_mean(rule, set(site.rules)))
+        kind = site.classes.get(asset.asset_class)
+        if kind and (told := site.running_of(name)) is not None and told.signal not in kind.signals:
+            where = key if asset.running else f"class.{asset.asset_class}"
+            would = _did_you_mean(told.signal, set(kind.signals))
+            wrong("assets.toml", f"{where}.running.signal", repr(told.signal), would)
 
 
 def _ancestors(site: Site, name: str) -> Iterator[str]:
