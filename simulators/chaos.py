@@ -46,7 +46,7 @@ class Trouble:
 
     def __post_init__(self) -> None:
         chances = [getattr(self, name) for name in TROUBLES]
-        if min(chances) < 0 or sum(chances) > 1:
+        if min(chances) < 0 or sum(chances) > 1 + 1e-9:  # sums of tenths
             raise ValueError("probabilities are 0 … 1 and together at most 1")
 
 

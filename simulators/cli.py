@@ -17,6 +17,7 @@ import typer
 from simulators import bench as farm
 from simulators import chaos as proxy
 from simulators import faults
+from simulators.chaos_plant import USUAL
 from simulators.faults import SCENARIOS
 from simulators.image import Image
 from simulators.image import serve as serve_registers
@@ -29,7 +30,6 @@ from simulators.serve import serve as run_plant
 from simulators.stand import Stand
 
 app = typer.Typer(
-    help="A simulated plant on real wires, and what it takes to try a gateway on it.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -37,7 +37,33 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
 
+EXAMPLE: dict[str, Any] = {
+    "tcp": 5020,
+    "rtu": Path("wires/rtu"),
+    "ascii_link": Path("wires/ascii"),
+}  # of examples/demo
+
 Seed = Annotated[int, typer.Option(help="The same seed gives the same plant, and the same troubles.")]
+
+
+@app.callback(invoke_without_command=True)
+def main(
+    context: typer.Context,
+    chaos: Annotated[
+        bool,
+        typer.Option(
+            "--chaos",
+            help="Serve the plant in trouble: as `serve --chaos` on the wires of examples/demo, in the present folder.",
+        ),
+    ] = False,
+) -> None:
+    """A simulated plant on real wires, and what it takes to try a gateway on it."""
+    if context.invoked_subcommand is not None:
+        return
+    if not chaos:
+        fail("what is to be simulated? a command of --help, or --chaos", 2)
+    EXAMPLE["rtu"].parent.mkdir(exist_ok=True)
+    serve(**EXAMPLE, chaos=USUAL)
 
 
 @app.command()
@@ -73,6 +99,12 @@ def serve(
         int | None,
         typer.Option(help="RTU keeps wire time at this speed and babbles at others. [default: any, at once]"),
     ] = None,
+    chaos: Annotated[
+        float,
+        typer.Option(
+            min=0.0, max=1.0, metavar="P", help="Share of Modbus answers that meet trouble (see `chaos`)."
+        ),
+    ] = 0.0,
     until_eof: Annotated[bool, typer.Option("--until-eof", help="Stop when standard input ends.")] = False,
 ) -> None:
     """Serve the plant on real wires until SIGTERM.
@@ -81,16 +113,20 @@ def serve(
     is answered by one: {"fault": "pump-1:bearing_wear", "ramp": 25} strikes now, {"heal": "pump-1"} ends all
     its faults, {"device": "pump-1", "behave": "late", "seconds": 1.2} changes how a device answers (well,
     dead, slow, late, frozen, rebooting, swapped). At the end the counts go to standard error.
+
+    With --chaos devices also misbehave by themselves now and then, each time a line of JSON on standard error.
     """
     if tcp is None and rtu is None and ascii_link is None and mqtt is None:
         fail("no wire to serve on: give --tcp, --rtu, --ascii or --mqtt", 2)
+    if chaos and baud is not None:
+        fail("--chaos stands between wire and client and keeps no wire time: leave out --baud", 2)
     stand = Stand(seed, speed)
     try:
         for text in fault or []:
             stand.add(faults.parse(text, stand.start / 1e9))
     except ValueError as error:
         fail(str(error), 2)
-    wiring = Wiring(tcp, rtu, ascii_link, address(mqtt) if mqtt else None, host, pumps, motors, baud)
+    wiring = Wiring(tcp, rtu, ascii_link, address(mqtt) if mqtt else None, host, pumps, motors, baud, chaos)
     _run(run_plant(wiring, stand, until_eof=until_eof))
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from simulators import faults
+from simulators.chaos_plant import ChaosPlant
 from simulators.instrument import Instrument
 from simulators.modbus import MOTOR_MAP, PUMP_MAP, RtuSlaves, Station, Unit, serve_tcp
 from simulators.process import opening, say, until_stopped
@@ -31,6 +32,8 @@ class Wiring:
     motors: int = 1
     baud: int | None = None
     """Speed the RTU line insists on and keeps wire time for; None takes any speed and answers at once."""
+    chaos: float = 0.0
+    """Share of the answers on Modbus wires that meet trouble; then devices misbehave now and then, too."""
 
 
 class Rig:
@@ -41,22 +44,34 @@ class Rig:
         self.devices: dict[str, Device] = {}
         self.endpoints: dict[str, dict[str, object]] = {}
         self._closing = contextlib.AsyncExitStack()
+        self._chaos: ChaosPlant | None = None
 
     async def open(self, wiring: Wiring) -> None:
         """Open what is asked; OSError or BrokerError when one cannot be had."""
+        if wiring.chaos:
+            self._chaos = ChaosPlant(wiring.chaos, self.stand.seed)
+            self._closing.push_async_callback(self._chaos.close)
         if wiring.tcp is not None:
             units = {n: Unit(self._device(f"pump-{n}"), PUMP_MAP) for n in range(1, wiring.pumps + 1)}
             with opening(wiring.tcp):
-                port, stop = await serve_tcp(Station(units), wiring.tcp, wiring.host)
+                port, stop = await serve_tcp(Station(units), 0 if self._chaos else wiring.tcp, wiring.host)
             self._closing.callback(stop)
+            if self._chaos:
+                port = await self._chaos.stand_before_tcp((wiring.host, port), wiring.host, wiring.tcp)
             self.endpoints["tcp"] = {"host": wiring.host, "port": port}
         if wiring.rtu is not None:
             units = {n: Unit(self._device(f"motor-{n}"), MOTOR_MAP) for n in range(1, wiring.motors + 1)}
-            RtuSlaves(Station(units), self._terminal("rtu", wiring.rtu, wiring.baud))
+            link = wiring.rtu.with_name(f"{wiring.rtu.name}-undisturbed") if self._chaos else wiring.rtu
+            RtuSlaves(Station(units), self._terminal("rtu", link, wiring.baud))
+            if self._chaos:
+                self._chaos.stand_before_rtu(link, wiring.rtu)
+                self.endpoints["rtu"] = {"port": str(wiring.rtu)}
         if wiring.ascii is not None:
             Instrument(self._device("compressor-1"), self._terminal("ascii", wiring.ascii, None))
         if wiring.mqtt is not None:
             await self._open_mqtt(*wiring.mqtt)
+        if self._chaos:
+            self._chaos.unsettle(self.devices)
 
     async def close(self) -> None:
         await self._closing.aclose()
@@ -101,6 +116,7 @@ class Rig:
         return {
             "requests": sum(device.requests for device in self.devices.values()),
             "writes": sum(device.writes for device in self.devices.values()),
+            **(self._chaos.counts() if self._chaos else {}),
         }
 
     def _device(self, asset: str) -> Device:

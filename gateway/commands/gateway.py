@@ -89,12 +89,11 @@ def demo(
     context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []},
 )
 def simulate(context: typer.Context) -> None:
-    """The simulated plant: serve it on real wires, write labelled CSV, list scenarios (`simulate --help`)."""
-    import subprocess
+    """The simulated plant, in trouble with --chaos: served on real wires, as labelled CSV … (`simulate --help`)."""
+    import os
 
-    raise typer.Exit(
-        subprocess.run([sys.executable, "-m", "simulators", *context.args], check=False).returncode
-    )
+    words = [sys.executable, "-m", "simulators", *context.args]
+    os.execve(sys.executable, words, os.environ | {"SIMULATORS_CALLED": "watchkeeper simulate"})  # noqa: S606
 
 
 def _show_once(running: Any, timeout: float, as_json: bool) -> None:

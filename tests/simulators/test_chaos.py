@@ -14,6 +14,7 @@ import serial
 from pymodbus.client import AsyncModbusTcpClient
 from pymodbus.exceptions import ModbusException
 
+from simulators import chaos_plant
 from simulators.chaos import (
     TROUBLES,
     Framing,
@@ -27,7 +28,7 @@ from simulators.chaos import (
 )
 from simulators.modbus import crc16
 from simulators.serve import Rig, Wiring
-from simulators.stand import Stand
+from simulators.stand import Device, Stand
 
 
 def tcp_frame(transaction: int, words: int = 4) -> bytes:
@@ -217,3 +218,54 @@ def test_a_proxy_is_silent_when_its_device_has_gone(tmp_path: Path) -> None:
         return wrong
 
     assert asyncio.run(run()) == []
+
+
+def test_a_plant_in_trouble_answers_right_or_not_at_all_and_counts_its_troubles(tmp_path: Path) -> None:
+    async def run() -> None:
+        rig = Rig(Stand(seed=3))
+        await rig.open(Wiring(tcp=0, rtu=tmp_path / "rtu", chaos=1.0))
+        try:
+            assert set(rig.endpoints) == {"tcp", "rtu"}
+            client = AsyncModbusTcpClient(
+                "127.0.0.1", port=rig.endpoints["tcp"]["port"], timeout=0.1, retries=0
+            )  # type: ignore[arg-type]
+            answered = 0
+            for _ in range(40):
+                if not client.connected:
+                    await client.connect()
+                try:
+                    answer = await client.read_input_registers(0, count=12, device_id=1)
+                    answered += not answer.isError()
+                except ModbusException:
+                    client.close()
+            client.close()
+            assert 0 < answered < 40
+            counts = rig.counts()
+            assert len(counts["troubles"]) > 3  # type: ignore[arg-type]
+            assert counts["writes"] == 0
+        finally:
+            await rig.close()
+
+    asyncio.run(run())
+
+
+def test_devices_of_a_plant_in_trouble_misbehave_for_a_while(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(chaos_plant, "_CALM", (0.01, 0.02))
+    monkeypatch.setattr(chaos_plant, "_SPELL", (0.01, 0.02))
+
+    async def run() -> None:
+        device = Device(Stand(seed=3), "pump-1")
+        chaos = chaos_plant.ChaosPlant(0.1, 3)
+        chaos.unsettle({"pump-1": device})
+        seen: set[str] = set()
+        async with asyncio.timeout(20):
+            while len(seen) < 4 or "well" not in seen:
+                await asyncio.sleep(0.002)
+                seen.add(device.mood)
+        await chaos.close()
+        assert chaos.counts()["moods"].keys() >= seen - {"well"}  # type: ignore[attr-defined]
+
+    asyncio.run(run())
+    assert '"device": "pump-1"' in capsys.readouterr().err
