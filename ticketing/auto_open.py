@@ -36,18 +36,19 @@ MUTED = Once(
     .returning(mute.c.number)
 )
 NEW_FAULTS = Once(
-    select(func.count())
-    .select_from(alarms)
+    select(alarms.c.episode)
     .where(
         same(alarms),
         or_(alarms.c.decision == "opened", alarms.c.decision == "flood"),
         alarms.c.decided_at > bindparam("after"),
         alarms.c.decided_at <= bindparam("at"),
     )
+    .limit(bindparam("most"))
 )
 _asset = work_order.c.asset.concat("")  # not by its index: of young orders there are fewer than of an asset's
 _own = _asset == bindparam("of_asset")
 _parent = _asset == bindparam("of_parent")  # nothing where there is no parent
+_sibling = select(assets.c.code).where(same(assets, "parent"), assets.c.code == work_order.c.asset).exists()
 RELATED = Once(
     select(work_order.c.number)
     .where(
@@ -56,7 +57,7 @@ RELATED = Once(
         or_(*(work_order.c.state == state.value for state in STILL_TO_DO)),
         work_order.c.opened_at >= bindparam("after"),
         work_order.c.opened_at <= bindparam("at"),
-        or_(_own, _parent, _asset.in_(select(assets.c.code).where(same(assets, "parent")))),
+        or_(_own, _parent, _sibling),
     )
     .order_by(
         case((_own, 0), (_parent, 1), else_=2), work_order.c.opened_at.desc(), work_order.c.number.desc()
@@ -130,15 +131,16 @@ def correlated(tx: Writing, alarm: Alarm, at: int) -> Decision | None:
 
 def flooding(tx: Writing, alarm: Alarm, at: int) -> Decision | None:
     """6. A flood of new faults goes to one order of the site, until fewer come."""
-    count = tx.value(NEW_FAULTS, {**tx.of(), "after": at - tx.policy.flood_window, "at": at})
-    tx.flooding = (count or 0) >= (tx.policy.flood_end if tx.flooding else tx.policy.flood_start)
+    most = tx.policy.flood_end if tx.flooding else tx.policy.flood_start
+    lately = {"after": at - tx.policy.flood_window, "at": at, "most": most}
+    tx.flooding = len(tx.rows(NEW_FAULTS, {**tx.of(), **lately})) == most
     if not tx.flooding:
         return None
     order = attach(tx, _flood_order(tx, alarm, at), alarm, "flood", at)
     if order.state is State.RESOLVED:
         return recur(tx, order, at)
     return Decision(
-        "flood", order.number, f"{count} new faults within {tx.policy.flood_window // 60_000} min"
+        "flood", order.number, f"{most} new faults or more within {tx.policy.flood_window // 60_000} min"
     )
 
 
