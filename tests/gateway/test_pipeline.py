@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import subprocess
-import sys
 import textwrap
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from devices.batch import GOOD, Batch, Reason, bad, signal_set
+from gateway import failpoints
 from gateway.building import build_panel, build_rules, build_sensors, maintained
 from gateway.config import Site, load_site
 from gateway.dispatch import Dispatch
@@ -113,9 +112,7 @@ async def live(site: Site, batches: Iterable[Batch]) -> None:
     spool = Spool(site.state / "spool", site.spool, followers=("judge",), clock=lambda: now[0])
     spool.start()
     sensors = build_sensors(site)
-    dispatch = Dispatch(
-        desk, build_rules(site), Witness(site, sensors), standing_above(site)
-    )
+    dispatch = Dispatch(desk, build_rules(site), Witness(site, sensors), standing_above(site))
     intake = Intake(spool, site.judge.ns)
     pipeline = Pipeline(spool, build_panel(site), sensors, dispatch, intake, lateness=site.judge.ns)
     judge = asyncio.create_task(pipeline.run())
@@ -261,22 +258,24 @@ MOMENTS = [("spool.before_commit", n) for n in (1, 26)] + [("spool.after_commit"
 MOMENTS += [(f"judge.{when}_commit", n) for when in ("before", "after") for n in (1, 6)]
 
 
+CHILDREN = get_context("forkserver")  # one process imports it all, and each child is a copy of that
+CHILDREN.set_forkserver_preload([__name__])
+
+
+def run_armed(folder: Path, failpoint: str) -> None:
+    with failpoints.armed(failpoint):
+        run(load_site(folder), trace([2.0] * 20 + [5.2] * 15))
+
+
 @pytest.mark.parametrize(("point", "count"), MOMENTS)
 def test_killed_at_the_worst_moment_the_orders_are_those_of_an_uninterrupted_run(
     site: Site, point: str, count: int
 ) -> None:
     """The child is killed there; the same input then goes on after the newest sample that was made durable."""
-    code = (
-        "import sys, runpy; from pathlib import Path; m = runpy.run_path(sys.argv[1]);"
-        "site = m['load_site'](Path(sys.argv[2])); m['run'](site, m['trace']([2.0] * 20 + [5.2] * 15))"
-    )
-    child = subprocess.run(
-        [sys.executable, "-c", code, __file__, str(site.folder)],
-        env={**os.environ, "WATCHKEEPER_FAILPOINT": f"{point}:{count}:kill", "PYTHONPATH": str(Path.cwd())},
-        check=False,
-        capture_output=True,
-    )
-    assert child.returncode == -9, child.stderr
+    child = CHILDREN.Process(target=run_armed, args=(site.folder, f"{point}:{count}:kill"))
+    child.start()
+    child.join(60)
+    assert child.exitcode == -9
     run(site, after_the_last_stored(site))
     (order,), (evidence,) = outcome(site)
     assert order.occurrence_count == 1
