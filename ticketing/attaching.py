@@ -18,6 +18,8 @@ def attach(tx: Writing, order: Order, alarm: Alarm, relation: str, at: int) -> O
     """The alarm becomes part of the order's story, and may make it more urgent, never less."""
     if relation != "trigger":
         timers.stop(tx, "self_clear", order.number)
+        if sla.is_frozen(tx, order.number):  # this one is heard
+            order = sla.thaw(tx, order, at)
     tx.add(wo_alarm, number=order.number, episode=alarm.episode, relation=relation, at=at)
     fields = {"episode": alarm.episode, "relation": relation, "severity": alarm.severity}
     count = {"occurrence_count": order.occurrence_count + 1}

@@ -17,6 +17,8 @@ def make_move(tx: Writing, order: Order, asked: Asked) -> Order:
     """The order after the move; refused as ``moves.check`` says."""
     asked = replace(asked, fields={name: value for name, value in asked.fields.items() if value is not None})
     move = check(order, asked)
+    if move.to is not None and sla.is_frozen(tx, order.number):  # taken up: its clocks go on
+        order = sla.thaw(tx, order, asked.at)
     columns = {name: value for name, value in asked.fields.items() if FIELDS[name].column}
     if (effect := COLUMNS.get(asked.name)) is not None:
         columns.update(effect(tx, order, asked))

@@ -9,7 +9,7 @@ from ticketing.errors import FieldError, MissingFieldError
 from ticketing.permissions import require
 from ticketing.reading import Reading
 from ticketing.records import HOUR, TIMER, Actor, Shelf
-from ticketing.suppression import ANY_RULE, judge_anew, silence
+from ticketing.suppression import ANY_RULE, freeze, judge_anew, silence, thaw
 from ticketing.tables import alarm as alarms
 from ticketing.tables import shelf
 from ticketing.writing import Writing
@@ -41,8 +41,9 @@ def shelve(
     tx.add(shelf, asset=asset, rule_id=rule_id, until=until, at=at, by=actor.name, reason=reason)
     timers.start(tx, TIMER_KIND, f"{asset}/{rule_id}", at=until, ms=0)
     journal.note(tx, asset, rule_id, "", at=at, kind="shelved", actor=actor, text=reason)
-    waiting = _active(tx, asset, rule_id, "none") & (alarms.c.decision == "waiting")
-    silence(tx, waiting, "shelved", at)
+    heard = _active(tx, asset, rule_id, "none")
+    silence(tx, heard & (alarms.c.decision == "waiting"), "shelved", at)
+    freeze(tx, heard, at)
 
 
 def unshelve(tx: Writing, actor: Actor, asset: str, *, at: int, rule_id: str = ANY_RULE) -> None:
@@ -63,6 +64,7 @@ def _end(tx: Writing, asset: str, rule_id: str, at: int, actor: Actor) -> None:
     if tx.connection.execute(delete(shelf).where(here)).rowcount:
         journal.note(tx, asset, rule_id, "", at=at, kind="unshelved", actor=actor)
     judge_anew(tx, _active(tx, asset, rule_id, "shelved"), at)
+    thaw(tx, at)
 
 
 def _active(tx: Writing, asset: str, rule_id: str, suppression: str) -> ColumnElement[bool]:

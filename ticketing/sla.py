@@ -1,7 +1,7 @@
 """The order's clocks: by when it must be accepted and resolved, what stops them, and who is told.
 
 Due times are set by events and stand in them; here they are worked out. One timer per order waits for the
-next step of its policy.
+next step of its policy. While nobody hears any of its alarms an order is frozen: that time does not count.
 """
 
 from __future__ import annotations
@@ -11,12 +11,16 @@ from sqlalchemy import select
 from ticketing import timers
 from ticketing.calendar import add, between
 from ticketing.policy import Policy, Step
-from ticketing.records import Order, State
+from ticketing.records import ENGINE, Order, State
 from ticketing.statements import Once
-from ticketing.tables import escalation, same
+from ticketing.tables import escalation, same, timer
 from ticketing.writing import Writing
 
 TIMER_KIND = "escalate"
+FROZEN = "frozen"  # a timer that never falls due: it marks the order
+FREEZABLE = (State.NEW, State.ASSIGNED, State.IN_PROGRESS)
+IS_FROZEN = Once(select(timer.c.subject).where(same(timer, "kind", "subject")))
+ALL_FROZEN = Once(select(timer.c.subject).where(same(timer, "kind")).order_by(timer.c.subject))
 TAKEN = Once(select(escalation.c.step).where(same(escalation, "number")))
 
 
@@ -51,12 +55,46 @@ def resumed(tx: Writing, policy: Policy, order: Order, at: int) -> dict[str, int
     """Back from a hold: its time does not count if the policy says so."""
     if order.hold_reason not in policy.pausing:
         return {}
-    marks = [
+    return _shifted(policy, order, _still_since(tx, order, "hold"), at)
+
+
+def freeze(tx: Writing, order: Order, at: int) -> None:
+    """Nobody is told to hurry until it is thawed."""
+    timers.stop(tx, TIMER_KIND, order.number)
+    tx.add(timer, kind=FROZEN, subject=order.number, asset=None, due_at=None, left_ms=0)
+    tx.record(order.number, at=at, actor=ENGINE, kind="frozen")
+
+
+def is_frozen(tx: Writing, number: str) -> bool:
+    """Whether its clocks stand still since all its alarms are silent."""
+    return tx.row(IS_FROZEN, tx.of(kind=FROZEN, subject=number)) is not None
+
+
+def frozen(tx: Writing) -> list[str]:
+    """The orders whose clocks stand still so."""
+    return [row.subject for row in tx.rows(ALL_FROZEN, tx.of(kind=FROZEN))]
+
+
+def thaw(tx: Writing, order: Order, at: int) -> Order:
+    """Its clocks go on, later by the time that it was frozen."""
+    timers.stop(tx, FROZEN, order.number)
+    policy, since = tx.policy_of(order), _still_since(tx, order, "frozen")
+    due = _shifted(policy, order, since, at)
+    if order.accepted_at is None:
+        calendar = policy.calendar_of(order.priority)
+        due["due_ack_at"] = add(calendar, order.due_ack_at, between(calendar, since, at))
+    order = tx.change(order, at=at, actor=ENGINE, kind="thawed", columns=due)
+    schedule(tx, order, at)
+    return order
+
+
+def _still_since(tx: Writing, order: Order, kind: str) -> int:
+    """When the clock was stopped, or set anew since."""
+    return max(
         event.at
         for event in tx.timeline(order.number)
-        if event.type == "hold" or "due_resolve_at" in event.payload.get("set", {})
-    ]
-    return _shifted(policy, order, max(marks), at)
+        if event.type == kind or "due_resolve_at" in event.payload.get("set", {})
+    )
 
 
 def _shifted(policy: Policy, order: Order, since: int, at: int) -> dict[str, int]:
@@ -66,6 +104,8 @@ def _shifted(policy: Policy, order: Order, since: int, at: int) -> dict[str, int
 
 def schedule(tx: Writing, order: Order, at: int, *, new: bool = False) -> None:
     """Wait for the order's next step, if there is one; a ``new`` order has all of them before it."""
+    if not new and is_frozen(tx, order.number):
+        return
     steps = tx.policy.steps if new else steps_left(tx, order)
     due = [time for step in steps if (time := _time_of(tx, order, step)) is not None]
     if due:

@@ -195,6 +195,8 @@ NOTES = {
     "severity_raised",
     "signal_normal",
     "verified",
+    "frozen",
+    "thawed",
     "task_added",
     "merged",
     "unmerged",

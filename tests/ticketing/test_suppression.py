@@ -115,3 +115,64 @@ def test_silent_for_work_and_for_the_line(desk: Desk, first: str) -> None:
     (last,) = steps.values()
     last(40)
     assert opened() == 3
+
+
+def steps(desk: Desk, minute: int) -> list[str]:
+    """Who was told to hurry with the order on pump-1 by then."""
+    with desk.transaction() as tx:
+        tx.tick(T0 + minute * MINUTE)
+        (order,) = tx.orders(asset="pump-1")
+        escalated = [d for d in tx.decisions if d.kind == "escalated" and d.number == order.number]
+        return [d.why.partition(":")[0] for d in escalated]
+
+
+def dues(desk: Desk) -> tuple[int, int]:
+    """Of the order on pump-1, in minutes."""
+    with desk.read() as read:
+        (order,) = read.orders(asset="pump-1")
+    return (order.due_ack_at - T0) // MINUTE, (order.due_resolve_at - T0) // MINUTE
+
+
+def test_the_clocks_of_an_order_stand_still_while_none_of_its_alarms_is_heard(desk: Desk) -> None:
+    assert said(desk, below("a")) == ["opened"]
+    assert (steps(desk, 5), dues(desk)) == (["p1_opened"], (15, 240))
+    said(desk, raised("line", T0 + 10 * MINUTE, **LINE))
+    assert steps(desk, 600) == []
+    assert clear(desk, "line", 610) == []
+    assert dues(desk) == (615, 840)  # five minutes are left
+    assert steps(desk, 614) == []
+    assert steps(desk, 615) == ["not_accepted"]
+
+
+def test_shelved_too_and_until_somebody_takes_it_up(desk: Desk) -> None:
+    said(desk, below("a"))
+    steps(desk, 5)
+    with desk.transaction() as tx:
+        tx.shelve(LEAD, "pump-1", at=T0 + 10 * MINUTE, until=T0 + 4 * HOUR, reason="test run")
+    assert steps(desk, 60) == []
+    with desk.transaction() as tx:
+        (order,) = tx.orders()
+        at = T0 + 70 * MINUTE
+        tx.move(order.number, "assign", LEAD, order.version, at, assignee=TECHNICIAN.name)
+    assert dues(desk) == (75, 300)
+    assert steps(desk, 75) == ["not_accepted"]
+    assert tick(desk, T0 + 5 * HOUR) == []
+
+
+def test_an_alarm_that_is_heard_lets_the_clocks_go_on(desk: Desk) -> None:
+    said(desk, below("a", rule_id="one"))
+    with desk.transaction() as tx:
+        tx.shelve(LEAD, "pump-1", at=T0, until=T0 + 4 * HOUR, reason="test run", rule_id="one")
+    assert said(desk, raised("b", T0 + HOUR, rule_id="two")) == ["attached"]
+    assert dues(desk) == (75, 300)
+    with desk.read() as read:
+        kinds = [event.type for event in read.timeline(read.orders()[0].number)]
+    assert [kind for kind in kinds if kind in {"frozen", "thawed"}] == ["frozen", "thawed"]
+
+
+def test_an_alarm_that_clears_in_silence_leaves_an_order_whose_clocks_go_on(desk: Desk) -> None:
+    said(desk, below("a"))
+    said(desk, raised("line", T0 + 10 * MINUTE, **LINE))
+    clear(desk, "a", 20)
+    clear(desk, "line", 70)
+    assert dues(desk) == (75, 300)

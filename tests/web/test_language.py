@@ -44,8 +44,10 @@ def sentences() -> dict[str, str]:
     for node in ast.walk(ast.parse((GATEWAY / "health.py").read_text())):
         if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "_problem":
             for argument in (node.args[0], node.args[2]):
-                assert isinstance(argument, ast.Constant)
-                found[argument.value] = "health.py"
+                either = [argument.body, argument.orelse] if isinstance(argument, ast.IfExp) else [argument]
+                for sentence in either:
+                    assert isinstance(sentence, ast.Constant)
+                    found[sentence.value] = "health.py"
     return found
 
 
@@ -54,7 +56,7 @@ def codes() -> Iterator[tuple[str, str]]:
     plain = {
         "state": [state.value for state in State],
         "move": [move for move in MOVES if move not in {"recur", "auto_close", "self_cleared", "escalate"}],
-        "event": ["open", "occurrence", "severity_raised", "signal_normal", "task_added", "verified", *MOVES],
+        "event": ["open", "occurrence", "severity_raised", "signal_normal", "task_added", "verified", "frozen", "thawed", *MOVES],
         "field": [*FIELDS, *SHOWN],
         "quality": [reason.name.lower() for reason in Reason],
         "wire": list(KINDS),
@@ -68,6 +70,7 @@ def codes() -> Iterator[tuple[str, str]]:
         "role": ["viewer", "technician", "lead", "engineer", "admin"],
         "device": ["healthy", "suspect", "parked", "cut_off"],
         "type": ["condition", "inspection", "corrective", "preventive", "reinspection", "flood"],
+        "suppression": ["shelved", "by_design", "out_of_service"],
         "signed": ["pin", "drawn", "named"],
         "store": ["history", "influxdb"],
         "model state": ["commissioning", "live", "stopped", "blind"],
