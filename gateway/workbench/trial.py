@@ -138,7 +138,8 @@ def _open_orders(site: Site, trial: Trial, happened: Sequence[Transition], progr
     rules = {bound.rule.id: bound.rule for bound in trial.bounds}
     start, end = trial.stretch.start, trial.stretch.end
     with trial_desk(site, rules, maintained(site)) as (desk, dispatch):
-        for time, together in groupby(happened, key=lambda transition: transition.time):
+        of_orders = (each for each in happened if each.kind != "reactivated")  # a swing changes no order
+        for time, together in groupby(of_orders, key=lambda transition: transition.time):
             progress("opening orders", (time - start) / (end - start))
             with dispatch.transaction(time, list(together)):
                 pass
