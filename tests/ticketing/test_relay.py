@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import random
 import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -122,6 +124,58 @@ def test_told_twice_is_told_once(gateways: list[Branch], desk: Desk) -> None:
         tx.machine_runs("pump-1", T0 + 300_000, running=True)
         assert timers.pop_due(tx, T0 + 300_999) is None
         assert timers.pop_due(tx, T0 + 301_000) is not None
+
+
+def told(folder: Path, template: Path, chance: random.Random | None) -> str:
+    """What a core knows of five faults; with ``chance`` the gateway dies and the core is away now and then."""
+    files = [Path(shutil.copy(template, folder / f"{name}-{chance is None}.db")) for name in ("own", "core")]
+    own, core = (Desk.open(file, site="demo") for file in files)
+    with core.transaction() as tx:
+        tx.sync_assets(ASSETS)
+    course = random.Random(11)
+    gateway = Branch(own, core)
+
+    def die() -> None:
+        if chance is not None and chance.random() < 0.4:
+            raise DiedError
+
+    at = T0
+    for n in range(5):
+        asset = course.choice(ASSETS).code
+        policy = OrderPolicy(min_active={2: course.choice([0, 50_000])}, self_clear=True)
+        for step in range(4):
+            at += course.choice([1000, 40_000, 900_000])
+            with gateway.transaction() as tx:
+                if step == 0:
+                    tx.alarm_raised(raised(f"e{n}", at, asset=asset, severity=2, policy=policy))
+                elif step == 1:
+                    tx.severity_raised(f"e{n}", 3, at, {"value": 1.0, "earlier_orders": []})
+                elif step == 2:
+                    tx.machine_runs(asset, at, running=course.random() < 0.5)
+                else:
+                    tx.alarm_cleared(f"e{n}", at)
+                tx.tick(at)
+            if chance is None or chance.random() < 0.5:  # else the core is away
+                with suppress(DiedError):
+                    gateway.relay(limit=3, told=die)
+    while gateway.waiting():
+        with suppress(DiedError):
+            gateway.relay(limit=3, told=die)
+    with core.transaction() as tx:
+        tx.tick(at)
+        known = tx.export() + str(tx.alarms(limit=None)) + str(tx.assets())
+    own.close()
+    core.close()
+    return known
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_however_often_gateway_and_core_fail_the_core_knows_the_same(
+    tmp_path: Path, sqlite_template: Path, seed: int
+) -> None:
+    quietly = told(tmp_path, sqlite_template, None)
+    assert quietly.count('"number"') >= 2
+    assert told(tmp_path, sqlite_template, random.Random(seed)) == quietly
 
 
 def test_while_the_shared_database_is_away_everything_waits(
