@@ -28,13 +28,12 @@ PARTS = {
     "systemd": ("systemd-analyze", "systemd"),
     "fonts": ("opentype/noto/NotoSansCJK-Regular.ttc", "fonts-noto-cjk"),
 }
+INSTALL = "apt-get install "  # what a reason to skip ends with
 PLACES = (
     "/usr/sbin",
     "/usr/lib/postgresql/*/bin",
     "/usr/share/fonts",
 )  # where Debian puts what is in no PATH
-
-_missing = pytest.StashKey[Counter[str]]()
 
 
 def find(word: str) -> Path | None:
@@ -46,10 +45,6 @@ def find(word: str) -> Path | None:
     return max(places, default=None)
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    config.stash[_missing] = Counter()
-
-
 @pytest.hookimpl(tryfirst=True)  # before the test's fixtures start the part
 def pytest_runtest_setup(item: pytest.Item) -> None:
     for marker in item.iter_markers("needs"):
@@ -58,12 +53,13 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
                 package = PARTS[word][1]
                 if os.environ.get("CI") == "true":
                     pytest.fail(f"CI needs {word}: apt-get install {package}", pytrace=False)
-                item.config.stash[_missing][package] += 1
-                pytest.skip(f"{word} is not installed: apt-get install {package}")
+                pytest.skip(f"{word} is not installed: {INSTALL}{package}")
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    for package, tests in sorted(config.stash[_missing].items()):
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    skipped = terminalreporter.stats.get("skipped", [])
+    packages = Counter(str(report.longrepr).rpartition(INSTALL)[2].rstrip("')") for report in skipped)
+    for package, tests in sorted(packages.items()):
         terminalreporter.write_line(
             f"{tests} tests skipped: install {package} to run them", red=True, bold=True
         )
