@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn
 
 import typer
+from typer.core import TyperGroup
 
 from simulators import bench as farm
 from simulators import chaos as proxy
@@ -29,7 +30,16 @@ from simulators.serve import Wiring
 from simulators.serve import serve as run_plant
 from simulators.stand import Stand
 
+
+class Commands(TyperGroup):
+    """A scenario's name alone records it: ``simulate bearing_wear`` is ``simulate csv bearing_wear``."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        return super().resolve_command(ctx, ["csv", *args] if args[0] in {"healthy", *SCENARIOS} else args)
+
+
 app = typer.Typer(
+    cls=Commands,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -134,7 +144,12 @@ def serve(
 def write_csv(
     scenario: Annotated[str, typer.Argument(help="healthy, or one that `list` names.")],
     *,
-    out: Annotated[Path, typer.Option(help="File to write; labels go to the same name with .labels.csv.")],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="File to write; labels go to the same name with .labels.csv. [default: SCENARIO.csv]"
+        ),
+    ] = None,
     asset: Annotated[
         str | None, typer.Option(help="pump-1, motor-1 ... [default: one that the scenario fits]")
     ] = None,
@@ -153,6 +168,7 @@ def write_csv(
     seed: Seed = 0,
 ) -> None:
     """Write a labelled recording of one asset as CSV, much faster than real time."""
+    out = out or Path(f"{scenario}.csv")
     step = seconds(period)
     rows = round(hours * 3600 / step)
     begin = time.time() // step * step - rows * step if start is None else parse_time(start)

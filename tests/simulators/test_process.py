@@ -164,6 +164,13 @@ def test_a_wrong_word_is_one_clear_line(words: tuple[str, ...], said: str) -> No
     assert ended.stderr.count("\n") == 1
 
 
+def test_a_scenario_alone_is_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    ended = CliRunner().invoke(app, ("bearing_wear", "--hours", "0.1"))
+    assert (ended.exit_code, len(Path("bearing_wear.csv").read_text().splitlines())) == (0, 361)
+    assert "bearing wear" in Path("bearing_wear.labels.csv").read_text()
+
+
 def test_a_link_that_cannot_be_made_is_one_clear_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
     ended = run("serve", "--rtu", tmp_path / "file")
