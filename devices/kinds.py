@@ -11,6 +11,7 @@ from devices.line import Time
 from devices.memory import Memory
 from devices.modbus_map import ModbusDevice
 from devices.mqtt_reception import DeadLetter
+from devices.mqtt_waveform import Features
 from devices.serial_line import SerialLine
 from devices.settings import DeviceSettings, LineSettings
 from devices.source import Source
@@ -37,7 +38,7 @@ KINDS: dict[str, Kind] = {
     "modbus-rtu-tcp": Kind(modbus.ModbusRtuTcpLine, ModbusDevice, modbus.open_rtu_tcp, ("memory",)),
     "serial-ascii": Kind(instrument.SerialAsciiLine, instrument.InstrumentDevice, instrument.open_line),
     "tcp-ascii": Kind(instrument.TcpAsciiLine, instrument.InstrumentDevice, instrument.open_line),
-    "mqtt": Kind(mqtt.MqttLine, mqtt.MqttDevice, mqtt.open_broker, ("dead_letter",)),
+    "mqtt": Kind(mqtt.MqttLine, mqtt.MqttDevice, mqtt.open_broker, ("dead_letter", "features")),
     "sparkplug": Kind(sparkplug.SparkplugLine, sparkplug.SparkplugDevice, sparkplug.open_nodes, ("dead_letter",)),
 }
 
@@ -127,14 +128,16 @@ def open_sources(
     clock: Time | None = None,
     dead_letter: DeadLetter | None = None,
     memory: Memory | None = None,
+    *,
+    features: Features | None = None,
 ) -> list[Source]:
     """One source per line that has devices; their first readings are spread evenly over time.
 
     ``dead_letter(topic, payload, reason)`` takes messages that cannot be read, before they are acknowledged.
-    ``memory`` keeps what devices taught us over restarts.
+    ``memory`` keeps what devices taught us over restarts. ``features`` says what a block of samples tells of a machine.
     """
     clock = clock or Time()
-    services = {"dead_letter": dead_letter, "memory": memory or Memory()}
+    services = {"dead_letter": dead_letter, "memory": memory or Memory(), "features": features}
     sources: list[Source] = []
     for number, (name, line) in enumerate(lines.items()):
         here = {device: settings for device, settings in devices.items() if settings.line == name}

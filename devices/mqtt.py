@@ -11,6 +11,7 @@ import random
 import socket
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager, suppress
+from functools import partial
 from typing import Any
 
 from devices.batch import Emit
@@ -19,6 +20,7 @@ from devices.mqtt_packets import Message
 from devices.mqtt_reception import DeadLetter, DeviceTopics, Reception, log
 from devices.mqtt_session import BrokerError, MqttLine, Presence, Session, Take, connected
 from devices.mqtt_topics import MqttDevice, Topics
+from devices.mqtt_waveform import Features
 from devices.source import SourceStatus
 
 __all__ = ["MqttDevice", "MqttLine", "MqttSource"]
@@ -194,6 +196,9 @@ def open_broker(
     clock: Time,
     _start: float,
     dead_letter: DeadLetter | None = None,
+    *,
+    features: Features | None = None,
 ) -> MqttSource:
     """The broker ``name`` with its devices; nothing is connected yet."""
-    return MqttSource(name, line, devices, clock=clock, dead_letter=dead_letter)
+    topics = partial(Topics, features=features)
+    return MqttSource(name, line, devices, clock=clock, dead_letter=dead_letter, topics=topics)

@@ -30,6 +30,7 @@ from devices.mqtt_payload import (
     picker,
     time_ns,
 )
+from devices.mqtt_waveform import Features, Waveform
 from devices.settings import DeviceSettings, Scaled
 
 MAX_PAYLOAD = 64 * 1024
@@ -68,6 +69,9 @@ class MqttDevice(DeviceSettings):
     partial: bool = Field(
         default=False, description="a message may carry some of the points; otherwise what lacks is bad"
     )
+    waveform: Waveform | None = Field(
+        default=None, description="an array of vibration samples, whose features are what the points pick"
+    )
     time_path: str | None = Field(
         default=None, description="the payload's own time; without, a sample's time is its arrival"
     )
@@ -97,6 +101,8 @@ class MqttDevice(DeviceSettings):
 
     @model_validator(mode="after")
     def _paths_suit_the_payload(self) -> MqttDevice:
+        if self.waveform is not None and self.payload != "json":
+            raise ValueError("a waveform is an array in a JSON payload")
         if self.payload == "plain":
             if len(self.points) > 1 or self.time_path:
                 raise ValueError("a plain payload is one number: it has one point and no time_path")
@@ -151,9 +157,10 @@ class Route:
 class Topics:
     """A device's topics, bound to their signals: at once, or with wildcards when a topic first appears."""
 
-    def __init__(self, name: str, device: MqttDevice, now: float) -> None:
+    def __init__(self, name: str, device: MqttDevice, now: float, features: Features | None = None) -> None:
         self.name = name
         self.device = device
+        self._features = features
         self.silent = 0  # how many of the topics are
         self._matches = re.compile(_pattern(device.topic))
         self._parse = parser(device.payload, device.separator)
@@ -208,6 +215,9 @@ class Topics:
         """The batch of ``message``, which came at ``arrival`` (UTC in ns)."""
         try:
             document = self._document(message)
+            if self.device.waveform is not None:
+                asset = route.signals.names[0].partition("/")[0]
+                document = self.device.waveform.told(document, asset, self._features)
         except PayloadError as error:
             return Reading(self.absent(route, arrival, Reason.DECODE), str(error))
         found = self._pick(document)

@@ -1,13 +1,15 @@
-"""Blocks of vibration samples out of files, and what they say of a machine's bearings."""
+"""Blocks of vibration samples out of files or messages, and what they say of a machine's bearings."""
 
 from __future__ import annotations
 
 import wave
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
 
+from devices.mqtt_payload import PayloadError
+from devices.mqtt_waveform import Features
 from models.promise import Array, ModelError
 from models.settings import BearingSettings
 from models.vibration import Bearing, block_features
@@ -41,3 +43,15 @@ def analysis(
         told = block_features(block, rate, orders, speed)
         found[name] = {key: value for key, value in told.items() if key.startswith("env_")}
     return found
+
+
+def block_reader(bearings_of: Callable[[str], Mapping[str, BearingSettings]]) -> Features:
+    """What a line asks when a message carries samples: ``analysis``, with the asset's own bearings."""
+
+    def features(asset: str, block: Array, rate: float, speed: float | None) -> Mapping[str, object]:
+        try:
+            return analysis(block, rate, bearings_of(asset), speed)
+        except ModelError as error:
+            raise PayloadError(str(error)) from error
+
+    return features

@@ -267,6 +267,10 @@ class Site:
             return GATEWAY
         return "line" if asset in self.watched_lines else "device"
 
+    def bearings_of(self, asset: str) -> dict[str, BearingSettings]:
+        """The rolling bearings of the asset, by their names."""
+        return self.assets[asset].bearings if asset in self.assets else {}
+
     def running_of(self, asset: str) -> RunningSettings | None:
         """How it is told whether the asset runs: its own way or that of its class."""
         found = self.assets[asset]

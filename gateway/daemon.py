@@ -27,6 +27,7 @@ from devices.source import Source
 from gateway import live, logs, recording, sqlite
 from gateway.anchoring import keep_anchoring
 from gateway.apart import apart
+from gateway.blocks import block_reader
 from gateway.building import (
     announce,
     build_panel,
@@ -161,6 +162,7 @@ class Daemon:
             clock=Time(wall=self.clock.now),
             dead_letter=logs.dead_letters(site.state / "dead-letters.log"),
             memory=Memory(site.state / "devices.json"),
+            features=block_reader(lambda asset: self.site.bearings_of(asset)),  # noqa: PLW0108  # a reload makes another site
         )
         self.lines = Lines(opener, self.intake)
         self.lines.run(self.lines.made(site.lines, site.devices, site.lines))

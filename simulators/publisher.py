@@ -1,4 +1,4 @@
-"""A device that publishes: the fan's readings as JSON on MQTT, QoS 1, each second."""
+"""A device that publishes on MQTT, QoS 1: the fan's readings each second, its vibration's samples every ten."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.reasoncodes import ReasonCode
 
 from simulators.stand import Device
+from simulators.waveform import waveform
 
 
 class BrokerError(Exception):
@@ -62,15 +63,31 @@ class Publisher:
         """Publish on the whole period, until cancelled."""
         stand = device.stand
         while True:
-            due = (stand.wall() // self._period + 1) * self._period
-            while (early := due - stand.wall()) > 0:  # a sleep may end a little before its time
-                await asyncio.sleep(early / 1e9)
+            await self._next(device, self._period)
             delay = device.delay()
             if delay is None:
                 continue
             payload = message(stand.tick(), device)
             topic = f"plant/{device.asset}/state"
             asyncio.get_running_loop().call_later(delay, self._client.publish, topic, payload, 1)
+
+    async def publish_waveforms(self, device: Device) -> None:
+        """Publish a block of vibration samples to ``plant/<asset>/waveform`` every ten periods, until cancelled."""
+        stand = device.stand
+        while True:
+            await self._next(device, 10 * self._period)
+            speed = device.values()["speed"]
+            if device.delay() is None or not speed > 0:
+                continue
+            tick = stand.tick()
+            payload = waveform(device.asset, tick, stand.plant_time(tick), stand.faults, speed)
+            self._client.publish(f"plant/{device.asset}/waveform", payload, 1)
+
+    async def _next(self, device: Device, period: int) -> None:
+        """Sleep until the next whole ``period`` (ns)."""
+        due = (device.stand.wall() // period + 1) * period
+        while (early := due - device.stand.wall()) > 0:  # a sleep may end a little before its time
+            await asyncio.sleep(early / 1e9)
 
     async def close(self) -> None:
         self._client.disconnect()

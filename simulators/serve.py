@@ -132,11 +132,15 @@ class Rig:
         publisher = Publisher(host, port, client_id=f"plant-fan-{self.stand.start}")
         await publisher.connect()
         self._closing.push_async_callback(publisher.close)
-        task = asyncio.create_task(publisher.publish(self._device("fan-1")), name="fan-1")
+        fan = self._device("fan-1")
+        tasks = [
+            asyncio.create_task(task) for task in (publisher.publish(fan), publisher.publish_waveforms(fan))
+        ]
 
         async def stop() -> None:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
         self._closing.push_async_callback(stop)
         self.endpoints["mqtt"] = {"host": host, "port": port}

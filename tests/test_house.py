@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -18,6 +19,7 @@ from devices.batch import Batch, signal_set
 from gateway.building import build_panel, build_sensors
 from gateway.children import Child, child, free_port
 from gateway.config import Site, load_site
+from gateway.control import ask
 from rules import Transition
 from simulators import plant
 from ticketing import Desk, Order
@@ -27,6 +29,22 @@ WIRES = {"pump-1": "Modbus TCP", "motor-1": "Modbus RTU", "compressor-1": "ASCII
 RAMP = 8  # s from a fault's onset to its limit
 ON_DELAY = 5  # s, of the example's rule on vibration
 PATIENCE = 60  # s
+WAVEFORM = """
+[device.fan-ear]
+line = "broker"
+topic = "plant/fan-1/waveform"
+time_path = "ts"
+waveform = { rate_path = "rate", speed_path = "speed" }
+[device.fan-ear.points]
+"fan-1/vib_kurtosis" = { path = "block.kurtosis" }
+"fan-1/vib_outer_ring" = { path = "drive-end.env_bpfo" }
+"""
+BEARING = """
+[asset.fan-1.bearings.drive-end]
+rollers = 9
+roller_diameter = 7.94
+pitch_diameter = 39.04
+"""
 
 
 @dataclass
@@ -47,6 +65,11 @@ class House:
         with self.desk.read() as reading:
             return reading.orders()
 
+    def newest(self, signal: str) -> float:
+        """Its last value, -inf before there is one."""
+        told = ask(self.site.state / "control.sock", {"op": "tail", "signal": signal, "start": 0})
+        return max(zip(told["time"], told["mean"], strict=True), default=(0, -math.inf))[1]
+
     def until(self, ready: Callable[[list[Order]], bool]) -> list[Order]:
         deadline = time.monotonic() + PATIENCE
         while not ready(found := self.orders()):
@@ -65,6 +88,11 @@ def house(tmp_path: Path, broker: Callable[..., Any]) -> Iterator[House]:
     devices.write_text(
         devices.read_text().replace("port = 5020", f"port = {tcp}").replace("port = 1883", f"port = {mqtt}")
     )
+    with devices.open("a") as file:
+        file.write(WAVEFORM)
+    assets = folder / "assets.toml"
+    heard = '[class.fan.signals]\nvib_kurtosis = { unit = "1" }\nvib_outer_ring = { unit = "1" }\n'
+    assets.write_text(assets.read_text().replace("[class.fan.signals]\n", heard) + BEARING)
     site = load_site(folder)
     words = ["-m", "simulators", "serve", "--tcp", str(tcp), "--mqtt", f"127.0.0.1:{mqtt}"]
     words += ["--rtu", str(wires / "rtu"), "--ascii", str(wires / "ascii")]
@@ -89,6 +117,8 @@ def test_a_fault_on_each_wire_opens_one_order_on_its_machine_in_time(house: Hous
         assert order.asset is not None
         late = order.opened_at / 1000 - onsets[order.asset] / 1e9 - RAMP - ON_DELAY
         assert late <= 5, f"{WIRES[order.asset]}: {late:.1f} s after the on-delay"
+    house.until(lambda _: house.newest("fan-1/vib_kurtosis") > 3.5)
+    assert house.newest("fan-1/vib_outer_ring") > 3  # the block of samples names the part
 
 
 @pytest.mark.needs("mosquitto")

@@ -6,9 +6,11 @@ import math
 import re
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from devices.batch import BAD, Batch, Reason, describe
@@ -57,6 +59,9 @@ def read(sent: bytes, *, retained: bool = False, **settings: Any) -> dict[str, t
         ({"points": {"fan-1/vib": {"path": "a..b"}}}, "is not a path"),
         ({"points": {"fan-1/vib": {"range": [5, 1]}}}, "is empty"),
         ({"topic": "plant/#", "points": {"{1}": {}}}, "say the path of '{1}'"),
+        ({"waveform": {}}, "say either rate, in Hz, or rate_path"),
+        ({"waveform": {"rate": 1, "speed": 1, "speed_path": "n"}}, "say speed, in r/min, or speed_path"),
+        ({"waveform": {"rate": 1}, "payload": "csv"}, "an array in a JSON payload"),
         ({"payload": "csv"}, "neither one of columns"),
         ({"payload": "plain", "time_path": "ts"}, "one point and no time_path"),
         ({"payload": "plain", "points": {"a/b": {}, "a/c": {}}}, "one point and no time_path"),
@@ -240,3 +245,43 @@ def test_while_the_broker_is_away_nobody_knows_whether_its_publishers_live() -> 
         now += 11
         reception._say_silent(reception.listeners[0], emit)
     assert said == ["bad:comm_lost", "good"], "the line is reported, then the publisher"
+
+
+WAVES: dict[str, Any] = {
+    "waveform": {"rate_path": "hz", "speed": 1480},
+    "points": {"fan-1/crest": {"path": "block.crest"}},
+}
+
+
+def listened(sent: bytes, **settings: Any) -> Reading:
+    def features(
+        asset: str, block: NDArray[np.float64], rate: float, speed: float | None
+    ) -> dict[str, object]:
+        assert (asset, rate, speed) == ("fan-1", 5120.0, 1480.0)
+        return {"block": {"crest": float(np.abs(block).max())}}
+
+    made = Topics("fan-sensor", device(**(WAVES | settings)), 0.0, features)
+    return made.read(made.routes["t"], Message("t", sent, 1), NOW)
+
+
+def test_of_a_block_of_samples_the_points_pick_the_features() -> None:
+    batch = listened(b'{"hz": 5120, "samples": [1, -3, 2.5]}').batch
+    assert batch is not None
+    assert batch.values[0] == 3.0
+    assert batch.quality[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("sent", "complaint"),
+    [
+        (b'{"hz": 5120, "samples": "loud"}', "samples is no array of numbers"),
+        (b'{"hz": 5120, "samples": [[1], [2, 3]]}', "samples is no array of numbers"),
+        (b'{"hz": 0, "samples": [1, 2]}', "hz is no rate in Hz"),
+        (b"[1, 2]", "no object with samples"),
+    ],
+)
+def test_a_block_that_cannot_be_read_is_bad_and_kept_as_a_dead_letter(sent: bytes, complaint: str) -> None:
+    reading = listened(sent)
+    assert reading.complaint == complaint
+    assert reading.batch is not None
+    assert describe(reading.batch.quality[0]) == "bad:decode"
