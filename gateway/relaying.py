@@ -20,7 +20,7 @@ from ticketing import Branch, Desk, FieldError
 log = logging.getLogger(__name__)
 
 BEAT = 2.0  # s between two looks when there is no news, and between two tries
-ASK_EVERY = 10.0  # s between two questions for the steps of rules, which people may take on any gateway
+ASK_EVERY = 10.0  # s between two signatures, and two questions for the steps that rules took on any gateway
 
 
 class Relay:
@@ -38,7 +38,7 @@ class Relay:
         changed: Callable[[], None],
     ) -> None:
         self._branch, self._core, self._now, self._changed = branch, core, now, changed
-        self._news = asyncio.Event()
+        self._name, self._news = site.gateway, asyncio.Event()
         self._asked = float("-inf")
         self.trouble, self.waiting = "", branch.waiting()
         self.announce(site)
@@ -82,6 +82,9 @@ class Relay:
     def once(self) -> None:
         """All that waits; then ask what people have decided meanwhile."""
         self.waiting = self._branch.waiting()
+        due = time.monotonic() - self._asked >= ASK_EVERY
+        if due:
+            self._branch.sign(self._name, self._now() // 1_000_000)
         if (site := self._unknown) is not None:
             try:
                 announce(self._core, site, self._now() // 1_000_000)
@@ -98,7 +101,7 @@ class Relay:
             self.waiting = self._branch.waiting()
             if not self.waiting:
                 break
-        if time.monotonic() - self._asked >= ASK_EVERY:
+        if due:
             self.ask()
 
     def ask(self) -> None:

@@ -15,6 +15,10 @@ class SchemaError(TicketingError):
     """The database was written by a newer version, or is not ours."""
 
 
+class NameTakenError(TicketingError):
+    """Another gateway of the site goes by this one's name."""
+
+
 class StorageError(TicketingError):
     """The database cannot be read or written: the disk is full, the server is away."""
 

@@ -8,6 +8,7 @@ cleared once. What the core decided (the rules' steps) is asked now and then, an
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -16,7 +17,7 @@ from typing import Any
 from sqlalchemy import delete, func, select
 
 from ticketing.desk import Desk, Tx, View
-from ticketing.errors import FieldError, NotFoundError
+from ticketing.errors import FieldError, NameTakenError, NotFoundError
 from ticketing.events import canonical
 from ticketing.records import Decision, EngineState, OrderPolicy, RaisedAlarm, RuleStep
 from ticketing.tables import forward
@@ -25,6 +26,11 @@ WAITS = Decision("forwarded", None, "waits for the shared database")
 LIMIT = 20  # sayings in one transaction of the shared core: everybody else who writes there waits for it
 TICK_EVERY = 5_000  # ms of the engine's time between two looks at the core's timers when nothing is said
 STEPS = "rule steps"  # the state that remembers them
+OURSELVES = "ourselves"  # the state that tells this gateway from one that took its name
+SIGNED = (
+    "signed by "  # a gateway: the state in the core that says which one that is, and when it was there last
+)
+GONE_AFTER = 30_000  # ms without a signature after which the name is free
 
 
 class Branch:
@@ -36,6 +42,21 @@ class Branch:
     def __init__(self, local: Desk, shared: Desk, heard: Callable[[], None] = lambda: None) -> None:
         self._local, self._shared, self.heard = local, shared, heard
         self._now = self._ticked = 0  # UTC ms: how far the engine has come, and the core's timers by it
+
+    def sign(self, gateway: str, at: int) -> None:
+        """Say in the core that we are there at ``at``, and called so; NameTakenError if another one is."""
+        with self._local.transaction() as own:
+            kept = own.load_state(OURSELVES)
+            ourselves = kept.blob if kept else secrets.token_bytes(16)
+            if kept is None:
+                own.save_state(OURSELVES, at, ourselves)
+        with self._shared.transaction() as tx:
+            signed = tx.load_state(SIGNED + gateway)
+            if signed and signed.blob != ourselves and abs(at - signed.cursor) < GONE_AFTER:
+                raise NameTakenError(
+                    f"another gateway of the site is called {gateway!r} too: give each its own `gateway` in site.toml"
+                )
+            tx.save_state(SIGNED + gateway, at, ourselves)
 
     @contextmanager
     def transaction(self) -> Iterator[Forwarding]:

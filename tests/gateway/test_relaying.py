@@ -13,7 +13,7 @@ from gateway import relaying
 from gateway.config import Site, load_site
 from gateway.relaying import Relay
 from tests.ticketing.scene import T0, raised
-from ticketing import Actor, Branch, Desk, FieldError, OrderPolicy, RuleStep
+from ticketing import Actor, Branch, Desk, FieldError, OrderPolicy, RuleStep, TicketingError
 
 ROOT = Path(__file__).parents[2]
 ENGINEER = Actor("zhao", frozenset({"engineer"}))
@@ -68,6 +68,19 @@ def test_it_says_why_alarms_wait_and_tells_them_when_the_core_is_there(
         assert [order.asset for order in read.orders()] == ["pump-1"], "the core knew the machine before"
         assert read.asset("gateway").asset_class == "gateway"
     assert changes == [1], "the first answer is news"
+
+
+def test_a_second_gateway_of_the_same_name_says_so_and_waits(
+    site: Site, branch: Branch, core: Desk, tmp_path: Path
+) -> None:
+    (tmp_path / "server").mkdir()
+    other = Desk.open(tmp_path / "other.db", site="demo")
+    Relay(site, Branch(other, core), core, lambda: T0 * 1_000_000, lambda: None).once()
+    other.close()
+    relay = Relay(site, branch, core, lambda: (T0 + 1000) * 1_000_000, lambda: None)
+    with pytest.raises(TicketingError, match="called 'gateway' too"):
+        relay.once()
+    assert relay.status()["waiting"] == branch.waiting() == 1
 
 
 def test_people_that_the_core_does_not_take_hold_up_no_alarm(

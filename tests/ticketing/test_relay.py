@@ -14,6 +14,7 @@ import pytest
 
 from tests.ticketing.scene import ASSETS, LEAD, T0, TECHNICIAN, raised
 from ticketing import Asset, Branch, Desk, OrderPolicy, RuleStep, StorageError, timers
+from ticketing.errors import NameTakenError
 
 AT_ONCE = OrderPolicy(min_active={2: 0, 4: 0})
 
@@ -273,6 +274,18 @@ def test_the_rules_steps_are_remembered_while_the_core_is_away(
     monkeypatch.setattr(desk, "read", None)
     with one.read() as kept:
         assert kept.rule_stages() == {"vib": said}
+
+
+def test_two_gateways_of_one_name_do_not_mix(gateways: list[Branch]) -> None:
+    one, two = gateways
+    one.sign("gateway", T0)
+    two.sign("two", T0)
+    with pytest.raises(NameTakenError, match="is called 'gateway' too"):
+        two.sign("gateway", T0 + 20_000)
+    one.sign("gateway", T0 + 20_000)
+    two.sign("gateway", T0 + 60_000)  # the box was replaced
+    with pytest.raises(NameTakenError):
+        one.sign("gateway", T0 + 60_001)
 
 
 def test_what_another_gateway_names_is_not_retired(desk: Desk) -> None:
