@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import cache
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,8 +65,7 @@ def signal_set(source: str, names: tuple[str, ...]) -> SignalSet:
     return SignalSet(source, names)
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
+class Batch(NamedTuple):
     """What one reading returned, already in engineering units.
 
     ``time`` is UTC in ns and is when the device was read (or the payload's own, when trusted);

@@ -57,6 +57,11 @@ class Circuit:
     _failures: int = 0
     _delay: float = FIRST_DELAY
 
+    @property
+    def is_calm(self) -> bool:
+        """Would one more success change nothing?"""
+        return not self._failures and self._delay <= FIRST_DELAY
+
     def succeeded(self) -> None:
         """The unit answered."""
         if self._failures:

@@ -45,7 +45,14 @@ class Conditioner:
         pairs = [(i, sentinel) for i, p in enumerate(points) for sentinel in p.sentinels]
         self._sentinel_at = np.array([i for i, _ in pairs], dtype=np.intp)
         self._sentinel = np.array([sentinel for _, sentinel in pairs], dtype=np.float64)
-        self._scaled = bool((self._scale != 1.0).any() or self._offset.any())
+        self._scaled, self._shifted = bool((self._scale != 1.0).any()), bool(self._offset.any())
+
+    def scale(self, values: NDArray[np.float64]) -> None:
+        """Turn raw ``values`` into engineering values in place, and look at none of them."""
+        if self._scaled:
+            values *= self._scale
+        if self._shifted:
+            values += self._offset
 
     def apply(self, values: NDArray[np.float64], quality: NDArray[np.uint8]) -> None:
         """Turn raw ``values`` into engineering values in place; ``quality`` comes in as GOOD."""
@@ -53,9 +60,7 @@ class Conditioner:
         if self._sentinel_at.size:
             absent = self._sentinel_at[values[self._sentinel_at] == self._sentinel]
             values[absent] = np.nan
-        if self._scaled:
-            values *= self._scale
-            values += self._offset
+        self.scale(values)
         plausible = (values >= self._low) & (values <= self._high)  # false for NaN too
         if np.count_nonzero(plausible) == len(plausible):  # a fifth of the time of all()
             return

@@ -162,7 +162,7 @@ class ListeningWire(Wire):
     async def hear(self, within: float) -> bytes:
         """The newest line that was not read yet, or the next one; ``sent_at`` becomes its time."""
         line, self._newest = self._newest, None
-        return line if line is not None else await self._answer(within)
+        return line if line is not None else await self._answer(time.monotonic(), within)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin anew: the first line may be half a line."""
@@ -177,7 +177,7 @@ class ListeningWire(Wire):
                 self.counts["garbled"] += 1
                 continue
             self.sent_at = time.monotonic()
-            if self._waiting is not None and not self._waiting.done():
+            if self._waited_for() is not None:
                 self._settle(line)
                 continue
             if self._newest is not None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from devices.batch import Batch, DeviceError, Emit, Reason, bad
 from devices.circuit import Budget, Outage, State
@@ -27,13 +28,26 @@ _COMM_LOST = bad(Reason.COMM_LOST)
 _REOPEN_FIRST, _REOPEN_LONGEST = 0.5, 5.0
 
 
+def _sleep(seconds: float) -> Awaitable[None]:
+    """As asyncio.sleep, for a third of its cost: it needs no coroutine, and no care for its timer when cancelled."""
+    loop = asyncio.get_running_loop()
+    awake = loop.create_future()
+    loop.call_later(seconds, _wake, awake)
+    return awake
+
+
+def _wake(awake: asyncio.Future[None]) -> None:
+    if not awake.done():
+        awake.set_result(None)
+
+
 @dataclass(frozen=True, slots=True)
 class Time:
     """Clocks and a sleep: ``now`` in monotonic seconds, ``wall`` in UTC ns."""
 
     now: Callable[[], float] = time.monotonic
     wall: Callable[[], int] = time.time_ns
-    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    sleep: Callable[[float], Awaitable[None]] = _sleep
 
 
 class Line:
@@ -63,7 +77,9 @@ class Line:
         self._draw = draw
         self._budget = Budget(most=6 * max((unit.patience for unit in units), default=1.0))
         self._after_failure = False
-        self._free = asyncio.Lock()  # of the wire: a guest waits for our question, and we for the guest's
+        self._guests = asyncio.Lock()  # guests ask one at a time, and we wait for the one who asks
+        self._spare = asyncio.Event()  # we ask nothing now
+        self._spare.set()
         self._outage = Outage()
         self._detail = ""
         self._reopen_at = float("-inf")
@@ -90,7 +106,8 @@ class Line:
 
     async def lend(self, ask: Callable[[OwnedWire], Awaitable[T]]) -> T:
         """Let a guest ask one question of the wire, between two of ours; raises DeviceError."""
-        async with self._free:
+        async with self._guests:
+            await self._spare.wait()
             if not self._wire.is_open:
                 await self._wire.open()
             return await ask(self._wire)
@@ -134,66 +151,68 @@ class Line:
                 await self._idle(grids, now, slots.due)
                 continue
             slots.take(now)
-            await self._run(slots, emit)
+            if self._guests.locked():
+                async with self._guests:  # between two of our questions comes one of theirs
+                    now = self._clock.now()
+            self._spare.clear()
+            try:
+                reading = await self._attempt(slots.member, slots.poll, now)
+            finally:
+                self._spare.set()
+            self._hand_over(slots, reading, emit)
             slots.advance()
 
-    async def _run(self, slots: Slots, emit: Emit) -> None:
-        member, poll = slots.member, slots.poll
-        async with self._free:
-            reading = await self._attempt(member, poll)
-        wall = self._clock.wall()
+    def _hand_over(self, slots: Slots, reading: Reading | None, emit: Emit) -> None:
+        """Account for the slot, and let the hall have its batch if it is worth a report."""
+        tally, poll = slots.member.tally, slots.poll
+        now, wall = self._clock.now(), self._clock.wall()
         if reading is None:
-            size = len(poll.signals.names)
-            values, quality = np.full(size, np.nan), np.full(size, _COMM_LOST, dtype=np.uint8)
-            if not self._silent():  # else nobody knows: it is the line that is reported, and not each device
-                values[-1], quality[-1] = 0.0, 0
-            batch = Batch(poll.signals, wall, wall, values, quality)
+            time, values, quality = wall, *self._lost(len(poll.signals.names))
         else:
-            now = self._clock.now()
             middle = (reading.started + reading.ended) / 2
             slots.measure(reading, middle)
-            batch = Batch(
-                poll.signals, wall - round((now - middle) * 1e9), wall, reading.values, reading.quality
-            )
-        self._hand_over(slots, batch, reading is not None, emit)
-
-    def _hand_over(self, slots: Slots, batch: Batch, answered: bool, emit: Emit) -> None:
-        """Account for the slot, and let the hall have its batch if it is worth a report."""
-        tally, changes = slots.member.tally, slots.poll.changes
-        if changes is not None and not changes.worth(self._clock.now(), batch.values, batch.quality):
+            time, values, quality = wall - round((now - middle) * 1e9), reading.values, reading.quality
+        changes = poll.changes
+        if changes is not None and not changes.worth(now, values, quality):
             tally.skip("unchanged")
             return
-        if answered:
-            tally.read += 1
-        else:
+        if reading is None:
             tally.failed += 1
-        if not emit(batch):
+        else:
+            tally.read += 1
+        if not emit(Batch(poll.signals, time, wall, values, quality)):
             tally.refused += 1
             if changes is not None:
                 changes.forget()
 
-    async def _attempt(self, member: Member, poll: Poll) -> Reading | None:
+    def _lost(self, size: int) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
+        """What stands for a reading that failed: nothing but the device's "online", which is 0."""
+        values, quality = np.full(size, np.nan), np.full(size, _COMM_LOST, dtype=np.uint8)
+        if not self._silent():  # else nobody knows: it is the line that is reported, and not each device
+            values[-1], quality[-1] = 0.0, 0
+        return values, quality
+
+    async def _attempt(self, member: Member, poll: Poll, now: float) -> Reading | None:
         """One poll of one unit; None if it gave nothing, which is then accounted for."""
-        began = self._clock.now()
         if member.circuit.state is State.PARKED and not (
-            member.circuit.is_overdue(began) and self._may_waste(began)
+            member.circuit.is_overdue(now) and self._may_waste(now)
         ):
             return None
-        if not await self._ready():
+        if not (self._wire.is_open or await self._reopened()):
             return None
-        retry = member.trusted and self._may_waste(began)
         try:
-            reading = await poll.read(retry)
+            reading = await poll.read(member.trusted and self._may_waste(now))
         except DeviceError as error:
-            self._unit_failed(member, error, began)
+            self._unit_failed(member, error, now)
             return None
-        self._unit_answered(member)
+        if member.in_order and not self._outage.attempts:
+            self._after_failure = False
+        else:
+            self._unit_answered(member)
         return reading
 
-    async def _ready(self) -> bool:
-        """Is the wire open? Opens it, unless it is too early to try again."""
-        if self._wire.is_open:
-            return True
+    async def _reopened(self) -> bool:
+        """Open the wire, unless it is too early to try again; is it open now?"""
         if self._clock.now() < self._reopen_at:
             return False
         try:
@@ -244,8 +263,8 @@ class Line:
             free = min(waits, default=math.inf) - now  # a parked unit's own slots take no time
             for member in parked:
                 if member.circuit.wants_probe(now) and member.unit.patience <= free:
-                    async with self._free:
-                        if await self._ready():
+                    async with self._guests:  # we are our own guest
+                        if self._wire.is_open or await self._reopened():
                             await self._probe(member)
                             return
         for member in parked:  # wake up in time for the next probe, when polls are far apart

@@ -114,10 +114,13 @@ class ModbusUnit:
         """See Unit."""
         return self._texts.texts() if self._texts else {}
 
-    def answered(self, question: Question, round_trip: float) -> None:
-        """Take the measure of an answer that took ``round_trip`` seconds."""
-        thinking = self._line_cost.thinking(question.block, round_trip)
-        self.latency += _SMOOTH * (thinking - self.latency)
+    def answered(self, after: float) -> None:
+        """Take the measure of an answer: the unit thought for so many seconds."""
+        self.latency += _SMOOTH * (max(0.0, after) - self.latency)
+
+    def travel(self, block: Block) -> float:
+        """Seconds that a question for ``block`` and its answer are on the line."""
+        return self._line_cost.travel(block)
 
     def go_by_measure(self) -> None:
         """Enough answers were measured for the plan to follow them."""
@@ -168,10 +171,10 @@ class ModbusPoll:
         self._registers = _shared(tuple(point.register() for point in points.values()))
         self.changes = settings.changes(list(points.values()), period)
         self._slopes = slope_limit(list(points.values()))
-        self._version = unit.learned.version
         self._readings = 0
+        self._basis: tuple[int, Cost] | None = None  # what the plan follows from
         self._blocks: tuple[Block, ...] | None = None
-        self._compile(unit.plan(self._registers))
+        self._plan_anew()
         one = self._registers[0]
         self.first = Question(Block(one.table, one.address, one.size))
 
@@ -188,26 +191,28 @@ class ModbusPoll:
 
     async def read(self, retry: bool) -> Reading:
         """See Poll; a block that the device refuses makes only its own points bad."""
-        self._keep_up()
+        unit = self._unit
+        wire = unit.wire
+        self._readings += 1
+        if unit.learned.version or self._readings % _RECONSIDER == 0:
+            self._keep_up()
         if not self._questions:  # nothing can be read, and is there anybody?
-            await self._unit.probe()
+            await unit.probe()
         answers: list[bytes] = []
         refused: dict[int, RefusedError] = {}
         started = 0.0
-        wire = self._unit.wire
-        for number, question in enumerate(self._questions):
+        for question in self._questions:
             try:
-                answers.append(await self._unit.ask(question, retry))
+                answers.append(await unit.ask(question, retry))
             except RefusedError as error:
-                refused[number] = error
+                refused[len(answers)] = error
                 answers.append(question.blank)
-            if not number:
-                started = wire.sent_at
+            started = started or wire.sent_at
         ended = time.monotonic()
         if refused:
-            self._unit.refused(self._registers, self._questions, refused)
-        elif self._questions:
-            self._unit.answered(question, ended - wire.sent_at)
+            unit.refused(self._registers, self._questions, refused)
+        elif answers:
+            unit.answered(ended - wire.sent_at - self._travel)
         count = len(self._registers)
         values = np.empty(count + 1)
         quality = np.zeros(count + 1, dtype=np.uint8)
@@ -222,19 +227,22 @@ class ModbusPoll:
         """Follow what the unit has taught since the last reading, and how fast it answers."""
         unit = self._unit
         unit.doubt_in_time()
-        self._readings += 1
-        often_enough = self._readings % _RECONSIDER == 0
-        if often_enough:
+        if self._readings % _RECONSIDER == 0:
             unit.go_by_measure()
-        if often_enough or self._version != unit.learned.version:
-            self._version = unit.learned.version
-            self._compile(unit.plan(self._registers))
+        self._plan_anew()
+
+    def _plan_anew(self) -> None:
+        basis = self._unit.learned.version, self._unit.cost
+        if basis != self._basis:
+            self._basis = basis
+            self._compile(self._unit.plan(self._registers))
 
     def _compile(self, blocks: tuple[Block, ...]) -> None:
         if blocks == self._blocks:
             return
         self._blocks = blocks
         self._questions = [Question(block) for block in blocks]
+        self._travel = self._unit.travel(blocks[-1]) if blocks else 0.0
         self._decoder = compile_decoder(self._registers, blocks)
 
 

@@ -7,6 +7,7 @@ import contextlib
 import struct
 import time
 from collections import deque
+from collections.abc import Awaitable
 from typing import Protocol
 
 from devices.modbus_frame import Frame
@@ -33,7 +34,7 @@ class ModbusWire(Protocol):
     where: str
     sent_at: float
 
-    async def ask(self, unit_id: int, pdu: bytes, within: float, pause: float = 0.0) -> bytes:
+    def ask(self, unit_id: int, pdu: bytes, within: float, pause: float = 0.0) -> Awaitable[bytes]:
         """The answer PDU of ``unit_id`` (``within`` seconds); before it the line is silent for ``pause``."""
         ...
 
@@ -51,14 +52,21 @@ class TcpWire(Wire):
         self._rest = b""
         self._last = 0.0
 
-    async def ask(self, unit_id: int, pdu: bytes, within: float, pause: float = 0.0) -> bytes:
+    def ask(self, unit_id: int, pdu: bytes, within: float, pause: float = 0.0) -> Awaitable[bytes]:
         """See ModbusWire."""
         refuse_writing(pdu)
         if pause and (early := self._last + pause - time.monotonic()) > 0:
-            await asyncio.sleep(early)
+            return self._ask_later(early, unit_id, pdu, within)
+        return self._ask(unit_id, pdu, within)
+
+    async def _ask_later(self, early: float, unit_id: int, pdu: bytes, within: float) -> bytes:
+        await asyncio.sleep(early)
+        return await self._ask(unit_id, pdu, within)
+
+    def _ask(self, unit_id: int, pdu: bytes, within: float) -> asyncio.Future[bytes]:
         self._transaction = (self._transaction + STRIDE) & 0xFFFF
         self._unit_id = unit_id
-        return await self._exchange(_MBAP.pack(self._transaction, 0, len(pdu) + 1, unit_id) + pdu, within)
+        return self._exchange(_MBAP.pack(self._transaction, 0, len(pdu) + 1, unit_id) + pdu, within)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A new connection begins with an empty stream."""
@@ -77,7 +85,7 @@ class TcpWire(Wire):
                 return
             if len(data) < length + 6:
                 break
-            if self._waiting is None or transaction != self._transaction or unit_id != self._unit_id:
+            if transaction != self._transaction or unit_id != self._unit_id or self._waited_for() is None:
                 self.counts["strangers"] += 1
             else:
                 answer = data[7 : length + 6]

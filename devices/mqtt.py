@@ -110,8 +110,8 @@ class MqttSource:
     async def _converse(self, emit: Emit) -> None:
         """Be connected for as long as it lasts, and end with a BrokerError."""
 
-        def take(session: Session, message: Message) -> None:
-            self._reception.take(session, message, emit)
+        def take(session: Session, messages: list[Message]) -> None:
+            self._reception.take(session, messages, emit)
 
         try:
             async with self._connected(take) as session:

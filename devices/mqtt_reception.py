@@ -6,7 +6,7 @@ import asyncio
 import logging
 import math
 from collections import Counter, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol, TypeAlias
@@ -129,11 +129,16 @@ class Reception:
         self._session: Session | None = None
         self._named: set[str] = set()
 
-    def take(self, session: Session, message: Message, emit: Emit) -> None:
-        """A message came. Called in the loop."""
+    def take(self, session: Session, messages: Iterable[Message], emit: Emit) -> None:
+        """Messages came, all at this moment. Called in the loop."""
         if session is not self._session:
             self._session = session
             self._older = {each.key: each for each in self._held}
+        now, arrival = self._clock.now(), self._clock.wall()
+        for message in messages:
+            self._take(session, message, now, arrival, emit)
+
+    def _take(self, session: Session, message: Message, now: float, arrival: int, emit: Emit) -> None:
         done = partial(session.ack, message.packet_id) if message.packet_id else _nobody_waits
         if message.again:
             self.counts["again"] += 1
@@ -144,7 +149,7 @@ class Reception:
         if bound is None:
             done()
             return
-        batch, _, more, _ = self._read(*bound, message)
+        batch, _, more, _ = self._read(*bound, message, now, arrival)
         for each in more:  # they are durable before the last, which acknowledges for all
             self._hand_over(bound[0], message, each, _nobody_waits, emit)
         if batch is None:
@@ -231,14 +236,16 @@ class Reception:
             session.unsubscribe(topic)
         return None
 
-    def _read(self, listener: Listener, route: Route, message: Message) -> Reading:
-        topics, tally, now = listener.topics, listener.tally, self._clock.now()
+    def _read(
+        self, listener: Listener, route: Route, message: Message, now: float, arrival: int
+    ) -> Reading:
+        topics, tally = listener.topics, listener.tally
         listener.received(now)
         if message.retained:  # says what was, not that anybody lives
             self.counts["retained"] += 1
         elif topics.heard(route, now):
             self._is_back(listener)
-        reading = topics.read(route, message, self._clock.wall())
+        reading = topics.read(route, message, arrival)
         if reading.complaint:
             tally.failed += 1
             self._bury(message, reading.complaint)

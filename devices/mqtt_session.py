@@ -34,6 +34,7 @@ from devices.mqtt_packets import PUBLISH, Message, PacketReader, ProtocolError, 
 from devices.settings import LineSettings
 
 _PUBACK = 0x40
+_QOS_0_OR_1 = (PUBLISH, PUBLISH | 2)
 _UNSPECIFIED = 0x80  # what paho calls a broken connection
 _READ_SIZE = 64 * 1024
 _TIMEOUT = (
@@ -131,7 +132,7 @@ class Presence(NamedTuple):
 
 
 _T = TypeVar("_T")
-Take: TypeAlias = "Callable[[Session, Message], None]"
+Take: TypeAlias = "Callable[[Session, list[Message]], None]"  # what came at one moment, in its order
 
 
 class BrokerError(DeviceError):
@@ -205,7 +206,7 @@ class Session:
         try:
             async for left in self._client.messages:  # QoS 2, waiting for an older program of our client id
                 payload = left.payload if isinstance(left.payload, bytes) else b""
-                self._take(self, Message(str(left.topic), payload, retained=left.retain))
+                self._take(self, [Message(str(left.topic), payload, retained=left.retain)])
                 self._paho.ack(left.mid, left.qos)
         except aiomqtt.MqttError as error:
             if isinstance(error.__cause__, aiomqtt.MqttError | OSError | None):
@@ -242,10 +243,15 @@ class Session:
             return paho._loop_rc_handle(MQTTErrorCode.MQTT_ERR_CONN_LOST)
         paho._last_bytes_received = time.monotonic()
         try:
+            messages, others = [], []
             for packet in self._reader.feed(data):
-                if packet.kind & 0xF0 == PUBLISH and packet.kind & 0x06 <= 2:
-                    self._take(self, message(packet, v5=self._v5))
-                elif rc := self._hand_to_paho(packet.kind, packet.body):
+                if packet.kind & 0xF6 in _QOS_0_OR_1:
+                    messages.append(message(packet, v5=self._v5))
+                else:
+                    others.append(packet)
+            self._take(self, messages)
+            for packet in others:
+                if rc := self._hand_to_paho(packet.kind, packet.body):
                     return paho._loop_rc_handle(rc)
         except (ProtocolError, MalformedPacket):
             return paho._loop_rc_handle(MQTTErrorCode.MQTT_ERR_PROTOCOL)
@@ -275,7 +281,7 @@ class Session:
 async def connected(line: MqttLine, client_id: str, presence: Presence, take: Take) -> AsyncIterator[Session]:
     """A connection whose session outlives it; BrokerError if there is none to be had.
 
-    ``take`` is called in the loop for each message.
+    ``take`` is called in the loop with the messages of each piece of the stream.
     """
     v5 = line.version == "5"
     password, tls = await asyncio.to_thread(_secrets, line)

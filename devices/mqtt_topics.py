@@ -24,9 +24,9 @@ from devices.mqtt_payload import (
     TimeUnit,
     column_path,
     compile_path,
+    number,
     numbers,
     parser,
-    pick,
     picker,
     time_ns,
 )
@@ -164,8 +164,11 @@ class Topics:
         self.silent = 0  # how many of the topics are
         self._matches = re.compile(_pattern(device.topic))
         self._parse = parser(device.payload, device.separator)
-        self._pick = picker([device.compiled(path_of(*each)) for each in device.points.items()])
-        self._time_path = None if device.time_path is None else device.compiled(device.time_path)
+        paths = [path_of(*each) for each in device.points.items()]
+        self._timed = device.time_path is not None
+        if device.time_path is not None:
+            paths.append(device.time_path)
+        self._pick = picker([device.compiled(path) for path in paths])
         self._conditioner = Conditioner(list(device.points.values()))
         self._plain = _plain(list(device.points.values()))
         self._good = np.zeros(len(device.points) + 1, np.uint8)
@@ -221,11 +224,11 @@ class Topics:
         except PayloadError as error:
             return Reading(self.absent(route, arrival, Reason.DECODE), str(error))
         found = self._pick(document)
+        time, doubt = self._time(found.pop(), arrival) if self._timed else (arrival, GOOD)
         if self.device.partial and all(each is None for each in found):
             return Reading(None)
-        raw = numbers(found)
-        time, doubt = self._time(document, arrival)
-        quick = self._quickly(raw)
+        quick = self._quickly(found)
+        raw = numbers(found) if quick is None else []
         values, quality = self._conditioned(raw) if quick is None else (quick, self._good.copy())
         if message.retained:
             doubt = _RETAINED
@@ -254,13 +257,13 @@ class Topics:
             raise PayloadError(f"longer than {MAX_PAYLOAD} bytes")
         return self._parse(message.payload)
 
-    def _quickly(self, raw: list[float]) -> NDArray[np.float64] | None:
+    def _quickly(self, found: list[object]) -> NDArray[np.float64] | None:
         """What ``_conditioned`` gives for a few values that are all good; None for others: for few NumPy is slow."""
         if self._plain is None:
             return None
         values = []
-        for number, (scale, offset, low, high) in zip(raw, self._plain, strict=True):
-            value = number * scale + offset
+        for each, (scale, offset, low, high) in zip(found, self._plain, strict=True):
+            value = (each if type(each) is float else number(each)) * scale + offset
             if not low <= value <= high:
                 return None
             values.append(value)
@@ -273,11 +276,9 @@ class Topics:
         self._conditioner.apply(values[:-1], quality[:-1])
         return values, quality
 
-    def _time(self, document: object, arrival: int) -> tuple[int, int]:
+    def _time(self, said: object, arrival: int) -> tuple[int, int]:
         """When the sample was taken, and the quality of saying so: a payload's own time must be sane."""
-        if self._time_path is None:
-            return arrival, GOOD
-        time = time_ns(pick(document, self._time_path), self.device.time_unit)
+        time = time_ns(said, self.device.time_unit)
         if time is None or not EARLIEST < time < arrival + AHEAD:
             return arrival, _TIME_UNCERTAIN
         return time, GOOD

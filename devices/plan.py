@@ -49,19 +49,20 @@ class Cost:
 
     def of(self, block: Block) -> float:
         """Predicted seconds for one block."""
-        return self.request + self._content(block)
+        return self.request + self.address(block.table) * block.count
 
-    def thinking(self, block: Block, round_trip: float) -> float:
-        """What the unit took by itself, when question and answer took ``round_trip``."""
-        return max(0.0, round_trip - self.frame - self._content(block))
+    def travel(self, block: Block) -> float:
+        """Seconds that the frames around and of ``block`` take, without the unit's own time."""
+        return self.frame + self.address(block.table) * block.count
 
     def measured(self, latency: float) -> Cost:
         """The same line with a unit that takes ``latency``, in steps of a quarter: little changes change no plan."""
         steps = round(log(max(latency, 1e-5), 1.25))
         return replace(self, latency=1.25**steps)
 
-    def _content(self, block: Block) -> float:
-        return self.register * (block.count / 16 if block.table in BIT_TABLES else block.count)
+    def address(self, table: Table) -> float:
+        """Of one register, or of one bit."""
+        return self.register / 16 if table in BIT_TABLES else self.register
 
 
 def silence(baud: int, char_bits: int = 11) -> float:
@@ -96,6 +97,7 @@ def _partition(
     table: Table, spans: Sequence[tuple[int, int]], cost: Cost, most: int, barriers: Sequence[int]
 ) -> list[tuple[int, int]]:
     """Cut sorted ``spans`` into the cheapest runs: dynamic programming over where the last one begins."""
+    fixed, each = cost.request, cost.address(table)
     best = [0.0]
     first: list[int] = []
     for last in range(len(spans)):
@@ -106,7 +108,7 @@ def _partition(
             end = max(end, spans[i][1])
             if (end - start > most and i < last) or bisect_right(barriers, start) != segment:
                 break
-            total = best[i] + cost.of(Block(table, start, end - start))
+            total = best[i] + fixed + each * (end - start)
             if total < cheapest:
                 cheapest, begin = total, i
         best.append(cheapest)
@@ -141,12 +143,11 @@ def cuts_after_refusal(block: Block, registers: Sequence[Register]) -> frozenset
 class Learned:
     """What a device has refused: where to cut, how much it gives at once, and what cannot be read at all.
 
-    ``version`` counts what changed the plan. As JSON it is kept over restarts.
+    ``version`` counts what changed the plan; it is 0 as long as nothing was refused. As JSON it is kept over restarts.
     """
 
     def __init__(self, known: Mapping[str, Any] | None = None) -> None:
         known = known or {}
-        self.version = 0
         self.limit: int | None = known.get("limit")
         self.unreadable: dict[Span, str] = {
             (table, start, end): why for table, start, end, why in known.get("unreadable", ())
@@ -156,6 +157,7 @@ class Learned:
         }
         self._doubted: dict[Span, str] = {}
         self._most = 0  # registers that it gave at once, while it refused others
+        self.version = 0 if self.is_blank else 1
 
     def to_json(self) -> dict[str, Any]:
         """All of it; empty if the device refused nothing."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -45,6 +46,8 @@ _DTYPES = {
     "bcd": ">u2",
     "bcd32": ">u4",
 }
+_WHOLE = ("bit", "i16", "u16", "i32", "u32", "i64", "u64")
+_LARGEST = sys.float_info.max
 _REFUSED = bad(Reason.REFUSED)
 
 
@@ -98,6 +101,14 @@ class Register:
         """``sentinel`` as the numbers that decoding yields before scaling."""
         return tuple(_as_decoded(self.type, number) for number in self.sentinel)
 
+    @property
+    def is_certain(self) -> bool:
+        """Is whatever it holds a plausible number? Integers without sentinels are, if their range has room for all."""
+        if self.sentinel or self.type not in _WHOLE:
+            return False
+        low, high = self.range or (-_LARGEST, _LARGEST)
+        return all(low <= raw * self.scale + self.offset <= high for raw in _extremes(self.type))
+
     def bytes_at(self, start: int) -> list[int]:
         """Where its bytes stand, most significant first, counted from the register ``start``."""
         reverse, swap = _ORDERS[self.order]
@@ -106,6 +117,13 @@ class Register:
         if reverse:
             places.reverse()
         return [place + byte for place in places for byte in ((1, 0) if swap else (0, 1))]
+
+
+def _extremes(type_: Type) -> tuple[float, float]:
+    if type_ == "bit":
+        return 0.0, 1.0
+    limits = np.iinfo(_DTYPES[type_])
+    return float(limits.min), float(limits.max)
 
 
 def _as_decoded(type_: Type, number: float) -> float:
@@ -178,6 +196,7 @@ class Decoder:
         ]
         self._in_block = [np.array(at, dtype=np.intp) for at in in_block]
         self._unread = np.array(unread, dtype=np.intp)
+        self._certain = not unread and all(register.is_certain for register in registers)
 
     def decode(
         self,
@@ -192,14 +211,21 @@ class Decoder:
         """
         if len(data) != self._size:
             raise ValueError(f"{len(data)} bytes where the blocks have {self._size}")
-        with np.errstate(over="ignore", invalid="ignore"):  # what overflows is found out of range
-            for group in self._groups:
-                values[group.into] = group.numbers(data)
-            self._conditioner.apply(values, quality)
+        if self._certain:
+            self._take(data, values)
+            self._conditioner.scale(values)
+        else:
+            with np.errstate(over="ignore", invalid="ignore"):  # what overflows is found out of range
+                self._take(data, values)
+                self._conditioner.apply(values, quality)
         if refused or self._unread.size:
             lost = np.concatenate([self._unread, *(self._in_block[block] for block in refused)])
             values[lost] = np.nan
             quality[lost] = _REFUSED
+
+    def _take(self, data: bytes, values: NDArray[np.float64]) -> None:
+        for group in self._groups:
+            values[group.into] = group.numbers(data)
 
 
 @lru_cache(maxsize=1024)

@@ -31,6 +31,11 @@ class Member:
         """Will it answer, as far as we know?"""
         return self.known and self.circuit.state is State.HEALTHY
 
+    @property
+    def in_order(self) -> bool:
+        """Nothing is to be made good: it has answered before, and no failure is remembered."""
+        return self.known and self.circuit.is_calm and not self.outage.attempts
+
 
 @dataclass(slots=True)
 class Slots:
@@ -53,13 +58,15 @@ class Slots:
         """Account for the slot that is due, and for those that went by while the line was busy."""
         tally = self.member.tally
         self.taken = now
-        missed = int((now - self.due) / self.poll.period)
-        if missed:
+        late = now - self.due
+        if late >= (period := self.poll.period):
+            missed = int(late / period)
             self.advance(missed)
             tally.expected += missed
             tally.skip("late", missed)
+            late = now - self.due
         tally.expected += 1
-        tally.worst_lateness = max(tally.worst_lateness, now - self.due)
+        tally.worst_lateness = max(tally.worst_lateness, late)
 
     def measure(self, reading: Reading, middle: float) -> None:
         """Take the figures of a reading whose middle was then."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Literal
 
@@ -94,20 +94,24 @@ def _state(host_id: str, now: int) -> Presence:
     return Presence(f"{NAMESPACE}/STATE/{host_id}", here, gone, heard=True)
 
 
-def _heeding(presence: Presence, take: Take) -> Callable[[Session, Message], None]:
+def _heeding(presence: Presence, take: Take) -> Take:
     """``take``, but a death of ours that somebody else told, as the broker does late, is taken back at once."""
 
-    def heed(session: Session, message: Message) -> None:
-        if message.topic != presence.topic:
-            take(session, message)
-            return
-        if message.packet_id:
-            session.ack(message.packet_id)
-        dead = b"false" in message.payload and not message.retained
-        if dead and message.payload != presence.gone.encode():  # which is our own goodbye
-            session.tell_all(presence.topic, presence.here)
+    def heed(session: Session, messages: list[Message]) -> None:
+        for message in messages:
+            if message.topic == presence.topic:
+                _answer(session, presence, message)
+        take(session, [message for message in messages if message.topic != presence.topic])
 
     return heed
+
+
+def _answer(session: Session, presence: Presence, message: Message) -> None:
+    if message.packet_id:
+        session.ack(message.packet_id)
+    dead = b"false" in message.payload and not message.retained
+    if dead and message.payload != presence.gone.encode():  # which is our own goodbye
+        session.tell_all(presence.topic, presence.here)
 
 
 def open_nodes(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -13,8 +12,7 @@ from devices.batch import SignalSet
 from devices.changes import Changes
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(NamedTuple):
     """What a poll read: ``values`` and ``quality`` as in its batch; start and end in monotonic seconds."""
 
     started: float

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import socket
 import time
 from collections import Counter
@@ -26,6 +27,7 @@ class GarbledError(DeviceError):
 
 
 GLITCH = 3  # so many odd bytes are what a transceiver makes when it turns round
+_TICK = 0.001  # seconds: the loop's timers are no finer
 Opener: TypeAlias = Callable[[asyncio.Protocol], Awaitable[None]]
 
 
@@ -42,7 +44,12 @@ class Wire(asyncio.Protocol):
         self._opener = opener
         self._transport: asyncio.Transport | None = None
         self._gone: asyncio.Future[None] | None = None  # until the last transport has said its last word
-        self._waiting: asyncio.Future[bytes] | None = None
+        self._waiting: asyncio.Future[bytes] | None = None  # of the newest question; done when nobody waits
+        self._within = self._deadline = 0.0  # of that question: seconds, and when they are over
+        self._alarm: asyncio.TimerHandle | None = (
+            None  # one for many questions: it looks at the newest one's deadline
+        )
+        self._alarm_at = math.inf
 
     @property
     def is_open(self) -> bool:
@@ -79,43 +86,56 @@ class Wire(asyncio.Protocol):
         self._transport = None
         if self._gone is not None and not self._gone.done():
             self._gone.set_result(None)
-        if self._waiting is not None and not self._waiting.done():
-            self._waiting.set_exception(LineDownError(f"{self.where} hung up" + (f": {exc}" if exc else "")))
+        if (waiting := self._waited_for()) is not None:
+            waiting.set_exception(LineDownError(f"{self.where} hung up" + (f": {exc}" if exc else "")))
 
-    async def _exchange(self, question: bytes, within: float) -> bytes:
-        """Write ``question`` and wait for ``_settle``; raises SilentError after ``within`` seconds."""
+    def _exchange(self, question: bytes, within: float) -> asyncio.Future[bytes]:
+        """Write ``question``; what ``_settle`` is given for it, or SilentError after ``within`` seconds."""
         if self._transport is None:
             raise LineDownError(f"{self.where} is not open")
         self.sent_at = time.monotonic()
         self._transport.write(question)
-        return await self._answer(within)
+        return self._answer(self.sent_at, within)
 
-    async def _answer(self, within: float) -> bytes:
+    def _answer(self, since: float, within: float) -> asyncio.Future[bytes]:
         if self._transport is None:
             raise LineDownError(f"{self.where} is not open")
         loop = asyncio.get_running_loop()
-        waiting: asyncio.Future[bytes] = loop.create_future()
-        self._waiting = waiting
-        timer = loop.call_later(within, self._expire, waiting, within)
-        try:
-            return await waiting
-        finally:
-            timer.cancel()
-            self._waiting = None
+        self._waiting = waiting = loop.create_future()
+        self._within, self._deadline = within, since + within
+        if self._deadline < self._alarm_at:
+            self._set_alarm(loop, within)
+        return waiting
+
+    def _waited_for(self) -> asyncio.Future[bytes] | None:
+        """The open question, if there is one."""
+        waiting = self._waiting
+        return None if waiting is None or waiting.done() else waiting
 
     def _settle(self, answer: bytes) -> None:
-        if self._waiting is not None and not self._waiting.done():
-            self._waiting.set_result(answer)
+        if (waiting := self._waited_for()) is not None:
+            waiting.set_result(answer)
 
     def _spoil(self, why: str) -> None:
         self.counts["garbled"] += 1
-        if self._waiting is not None and not self._waiting.done():
-            self._waiting.set_exception(GarbledError(why))
+        if (waiting := self._waited_for()) is not None:
+            waiting.set_exception(GarbledError(why))
 
-    def _expire(self, waiting: asyncio.Future[bytes], within: float) -> None:
-        if not waiting.done():
-            self.counts["timeouts"] += 1
-            waiting.set_exception(SilentError(f"timeout after {within:.3g} s"))
+    def _set_alarm(self, loop: asyncio.AbstractEventLoop, seconds: float) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._alarm_at = self._deadline
+        self._alarm = loop.call_later(seconds, self._expire, loop)
+
+    def _expire(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._alarm, self._alarm_at = None, math.inf
+        if (waiting := self._waited_for()) is None:
+            return
+        if (early := self._deadline - time.monotonic()) > 0:
+            self._set_alarm(loop, max(early, _TICK))
+            return
+        self.counts["timeouts"] += 1
+        waiting.set_exception(SilentError(f"timeout after {self._within:.3g} s"))
 
 
 class QuietWire(Wire):
@@ -148,7 +168,7 @@ class QuietWire(Wire):
     def _heeds(self, data: bytes) -> bool:
         """Does anybody wait for this? What nobody asked for isolates the line."""
         self._last_byte = time.monotonic()
-        if self._waiting is not None and not self._waiting.done():
+        if self._waited_for() is not None:
             return True
         self.counts["strangers"] += 1
         if len(data) > GLITCH:  # a second master, or an answer sent twice

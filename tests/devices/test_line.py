@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -287,3 +288,32 @@ def test_a_suspended_machine_counts_what_it_slept_through() -> None:
     line, inbox = run(world, [unit])
     assert state_of(line, "a").tally.skipped == {"late": 3599}
     assert len(inbox) < 15
+
+
+def test_a_guest_asks_between_two_of_our_questions() -> None:
+    world = World(end=math.inf)
+    unit, talking, order = FakeUnit(world, "a", period=0.001), [], []
+
+    async def talk(who: str) -> None:
+        assert not talking
+        talking.append(who)
+        order.append(who)
+        await asyncio.sleep(0)
+        talking.remove(who)
+
+    async def ask(_: bool) -> None:
+        world.spend(0.001)
+        await talk("line")
+
+    async def scene() -> None:
+        unit.ask = ask  # type: ignore[method-assign]
+        line = Line("bus", "fake", FakeWire(), [unit], clock=world.clock)
+        reading = asyncio.create_task(line.run(Inbox()))
+        await asyncio.gather(*(line.lend(lambda _: talk("guest")) for _ in range(20)))
+        while order.count("line") < 20:
+            await asyncio.sleep(0)
+        reading.cancel()
+
+    asyncio.run(scene())
+    assert order.count("guest") == 20
+    assert "line" in order[:10]  # guests do not keep us from reading

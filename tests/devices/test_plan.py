@@ -165,7 +165,7 @@ def test_the_plan_follows_the_measured_latency() -> None:
     assert len(plan(registers, SLOW.measured(0.1))) == 1
     block = Block("holding", 0, 10)
     round_trip = SLOW.of(block) - SLOW.gap - SLOW.latency + 0.033
-    assert SLOW.thinking(block, round_trip) == pytest.approx(0.033)
+    assert round_trip - SLOW.travel(block) == pytest.approx(0.033)
     assert SLOW.measured(0.0200) == SLOW.measured(0.0201)
 
 

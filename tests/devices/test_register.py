@@ -168,3 +168,25 @@ def test_odd_floats_never_reach_anybody_as_numbers(pattern: int) -> None:
 def test_too_short_an_answer_is_our_bug_and_is_not_decoded() -> None:
     with pytest.raises(ValueError, match="3 bytes where the blocks have 4"):
         decode([Register(0, "f32")], [Block("holding", 0, 2)], b"abc")
+
+
+@given(
+    registers16,
+    st.sampled_from(("bit", *sorted(ORACLE))),
+    st.sampled_from((1.0, -0.5, 1e300)),
+    st.sampled_from((None, (-70_000.0, 70_000.0), (0.0, 1.0))),
+)
+def test_what_is_certain_is_good_whatever_the_wire_brings(
+    numbers: list[int], kind: Any, scale: float, span: tuple[float, float] | None
+) -> None:
+    register = Register(0, type=kind, scale=scale, range=span)
+    _, quality = one(register, numbers[: words(kind)])
+    assert quality == 0 or not register.is_certain
+
+
+def test_integers_are_certain_where_their_range_has_room_for_all() -> None:
+    assert Register(0, type="u16").is_certain
+    assert Register(0, type="u16", scale=0.01, range=(0, 655.35)).is_certain
+    assert not Register(0, type="u16", scale=0.01, range=(0, 655)).is_certain
+    assert not Register(0, type="i16", sentinel=(0x8000,)).is_certain
+    assert not Register(0, type="f32").is_certain

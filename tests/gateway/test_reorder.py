@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import textwrap
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -34,8 +33,8 @@ def arriving(batches: list[Batch], shuffle: int | None = None) -> list[Batch]:
     """As they come in: each under way for less than the lateness, so that some overtake others."""
     chance = random.Random(shuffle)
     delay = [0 if shuffle is None else chance.randrange((LATENESS - 1) * S) for _ in batches]
-    late = [replace(batch, arrival=batch.time + by) for batch, by in zip(batches, delay, strict=True)]
-    rest = [replace(each, arrival=each.time) for each in pulses(0, len(batches) + 2 * LATENESS, 0)]
+    late = [batch._replace(arrival=batch.time + by) for batch, by in zip(batches, delay, strict=True)]
+    rest = [each._replace(arrival=each.time) for each in pulses(0, len(batches) + 2 * LATENESS, 0)]
     return sorted(late + rest, key=lambda batch: batch.arrival)
 
 
@@ -72,7 +71,7 @@ def test_stopped_in_the_middle_what_was_held_is_judged_later(tmp_path: Path) -> 
 def test_without_lateness_an_older_sample_moves_nothing(tmp_path: Path) -> None:
     site = site_in(tmp_path / "site", "0s")
     story = trace([2.0] * 10 + [5.2] * 3 + [2.0] * 20)
-    old = [replace(b, time=b.time - 8 * S, values=np.array([9.0, 1480.0, 1.0])) for b in story[20:30]]
+    old = [b._replace(time=b.time - 8 * S, values=np.array([9.0, 1480.0, 1.0])) for b in story[20:30]]
     run(site, together(story, old))
     assert outcome(site) == ([], [])
 
