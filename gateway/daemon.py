@@ -58,7 +58,7 @@ from gateway.relaying import Relay
 from gateway.reload import Reload, take_up
 from gateway.spool import Spool, SpoolFailed
 from gateway.store import Store
-from gateway.supervisor import StateLock, notify, watchdog_seconds
+from gateway.supervisor import StateLock, allow_many_files, notify, watchdog_seconds
 from gateway.tree import standing_above
 from ticketing import Branch, Desk, StorageError
 
@@ -76,6 +76,7 @@ class DiskFailedError(Exception):
 def main_loop(site: Site) -> None:
     """Run until SIGTERM or SIGINT. Raises AlreadyRunningError, DiskFailedError."""
     logs.set_up()
+    allow_many_files()
     os.chdir(site.folder)  # paths in the site's files are relative to it
     try:
         with StateLock(site.state):
@@ -101,13 +102,10 @@ def _from_the_disk(error: BaseException) -> str | None:
 
 def _prepare(site: Site) -> None:
     """Make the ticket core, or bring it up to date: its tools weigh 12 MB that nothing else needs."""
-    if site.shared:
+    if site.shared:  # by the relay, when it is there
         _own_desk(site).close()
-    try:
+    else:
         Desk.open(site.core, site=site.site.id, policy=policy_of(site)).close()
-    except StorageError:
-        if not site.shared:
-            raise  # a shared one may be away: the relay will say so
 
 
 def _own_desk(site: Site) -> Desk:

@@ -47,7 +47,7 @@ class SpoolSettings(BaseModel):
         default=timedelta(milliseconds=250), description="longest wait for a commit; 1s on SD cards"
     )
     max_samples: int = Field(
-        default=8192, gt=0, description="so many samples (64 KiB of values) are committed at once"
+        default=32_768, gt=0, description="so many samples (256 KiB of values) are committed at once"
     )
     ring_bytes: ByteSize = Field(
         default=ByteSize(16 << 20), description="memory for samples that wait for a slow disk"

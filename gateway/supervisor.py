@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import resource
 import socket
 from pathlib import Path
 from types import TracebackType
@@ -29,6 +30,12 @@ def watchdog_seconds() -> float | None:
     """How often systemd wants to hear from us (half its limit), None when it does not care."""
     limit = os.environ.get("WATCHDOG_USEC", "")
     return int(limit) / 2e6 if limit.isdigit() else None
+
+
+def allow_many_files() -> None:
+    """As many connections as the system lets us have: the usual 1 024 files are too few for as many devices."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 class AlreadyRunningError(Exception):
