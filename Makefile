@@ -6,7 +6,7 @@ PYTHON ?= python3
 ROOMS := devices gateway models rules simulators ticketing
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test lint format bench bench-write bench-flat-out bench-500-devices bench-latency bench-store-away bench-models bench-rules table-packs bench-pages bench-plant lock fuzz-api bench-desk soak-kill soak-outage soak-chaos bench-wire fuzz clean
+.PHONY: help setup setup-dev demo test lint format bench bench-write bench-flat-out bench-500-devices bench-2000-devices bench-latency bench-store-away bench-store-share bench-models bench-rules table-packs bench-pages bench-plant lock fuzz-api bench-desk soak-kill soak-outage soak-chaos bench-wire fuzz clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -42,13 +42,13 @@ test: setup-dev  ## install real servers where allowed, then run all tests
 	@PYTHON=$(BIN)/python .ci/parts
 	@$(BIN)/pytest -n auto --dist loadfile
 
-bench: setup-dev  ## the whole daemon against its bars (bench-flat-out, -500-devices, -latency, -store-away: one of them)
+bench: setup-dev  ## the whole daemon against its bars (bench-flat-out, -500-devices, -2000-devices, -latency, -store-away, -store-share: one of them)
 	@$(BIN)/python -m tests.bench.bench_gateway
 
 bench-write: setup-dev  ## the same, into BENCHMARKS.md
 	@$(BIN)/python -m tests.bench.bench_gateway --write
 
-bench-flat-out bench-500-devices bench-latency bench-store-away: setup-dev
+bench-flat-out bench-500-devices bench-2000-devices bench-latency bench-store-away bench-store-share: setup-dev
 	@$(BIN)/python -m tests.bench.bench_gateway $(@:bench-%=%)
 
 KILLS ?= 100

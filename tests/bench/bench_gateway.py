@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tests.bench import bench_mqtt
+from tests.bench import bench_mqtt, bench_storage
 from tests.bench.latency import Relay, Watch
 from tests.bench.stand import (
     CLASS,
@@ -69,26 +69,76 @@ def flat_out(folder: Path, _store: str) -> list[Figure]:
 
 def many_devices(folder: Path, store: str) -> list[Figure]:
     """P2: 500 devices of 100 registers every second, 50 000 rules, spool on."""
-    load = Load(devices=500, registers=100, port=free_ports(500))
-    load = replace(load, rules=high_limits(load))
+    body = f'kind = "{store}"'
     with ExitStack() as stack:
-        body = f'kind = "{store}"'
         if store == "influxdb":
             body += f'\nurl = "{stack.enter_context(influxdb(folder)).url}"\ndatabase = "bench"'
-        stack.enter_context(plant(load))
-        daemon = stack.enter_context(running(write_site(folder / "site", load, body)))
+        found = _steady(folder / "site", 500, store=body)
+    what = f"500 devices x 100 registers @1 s, a rule on each signal, store {store}, "
+    return [
+        Figure("P2 CPU", f"{what}CPU of a core", "<= 15 %", f"{found.share:.1%}", 0.15 / found.share),
+        Figure("P2 memory", f"{what}RSS", "<= 110 MiB", f"{found.rss:.0f} MiB", 110 / found.rss),
+        _schedule("P2 schedule", f"{what}slots read", found),
+    ]
+
+
+def two_thousand(folder: Path, _store: str) -> list[Figure]:
+    """P3: 2 000 devices of 100 registers every second, beside 500 of them."""
+    few = _steady(folder / "few", 500, each=10)
+    many = _steady(folder / "many", 2000, each=10)
+    each = (many.rss - few.rss) * 1024 / 1500
+    grown = many.share / few.share
+    what = "2 000 devices x 100 registers @1 s, a rule on each tenth signal, "
+    return [
+        Figure("P3 CPU", f"{what}CPU of a core", "<= 35 %", f"{many.share:.1%}", 0.35 / many.share),
+        Figure("P3 growth", f"{what}CPU beside that of 500", "< 4 x", f"{grown:.2f} x", 4 / grown),
+        Figure("P3 memory", f"{what}RSS", "<= 150 MiB", f"{many.rss:.0f} MiB", 150 / many.rss),
+        Figure("P3 device", f"{what}more RSS a device", "<= 25 KiB", f"{each:.0f} KiB", 25 / each),
+        _schedule("P3 schedule", f"{what}slots read", many),
+    ]
+
+
+@dataclass(frozen=True)
+class Steady:
+    """A daemon at its steady work: share of a core, MiB at most, share of the schedule in the worst 10 s."""
+
+    share: float
+    rss: float
+    schedule: float
+
+
+def _steady(site: Path, devices: int, store: str = 'kind = "local"', each: int = 1) -> Steady:
+    """``devices`` of 100 registers every second, with a rule on one of ``each`` signals."""
+    load = Load(devices=devices, registers=100, port=free_ports(devices))
+    load = replace(load, rules=high_limits(load, each))
+    with plant(load), running(write_site(site, load, store)) as daemon:
         time.sleep(20)
         spans, rss = [], []
         for _ in range(6):
             spans.append(measure(daemon, 10))
             rss.append(daemon.rss())
     share = sum(span.cpu for span in spans) / sum(span.seconds for span in spans)
-    schedule = min(span.schedule for span in spans)
-    what = f"500 devices x 100 registers @1 s, a rule on each signal, store {store}, "
+    return Steady(share, max(rss), min(span.schedule for span in spans))
+
+
+def _schedule(name: str, what: str, found: Steady) -> Figure:
+    return Figure(name, what, "100 %", f"{found.schedule:.2%} in the worst 10 s", found.schedule)
+
+
+def drained(folder: Path, _store: str) -> list[Figure]:
+    """P8: a full spool into InfluxDB, beside bare posts of the same lines; no wires and no rules."""
+    groups = bench_storage.entries(bench_storage.batches(100, 50, 800))
+    with influxdb(folder) as influxd:
+        found = bench_storage.share_of_influxdb(groups, influxd.url)
+    what = "4 M points out of the spool into InfluxDB, "
+    rates = f"{found.share:.0%} ({found.ours / 1e3:.0f} k of {found.bare / 1e3:.0f} k points/s)"
     return [
-        Figure("P2 CPU", f"{what}CPU of a core", "<= 15 %", f"{share:.1%}", 0.15 / share),
-        Figure("P2 memory", f"{what}RSS", "<= 110 MiB", f"{max(rss):.0f} MiB", 110 / max(rss)),
-        Figure("P2 schedule", f"{what}slots read", "100 %", f"{schedule:.2%} in the worst 10 s", schedule),
+        Figure(
+            "P8", f"{what}share of what bare posts of its lines reach", ">= 90 %", rates, found.share / 0.9
+        ),
+        Figure(
+            "P8 memory", f"{what}RSS more", "bounded (32 MiB)", f"{found.grown:.0f} MiB", 32 / found.grown
+        ),
     ]
 
 
@@ -157,8 +207,10 @@ BENCHES: dict[str, Callable[[Path, str], list[Figure]]] = {
     "mqtt": mqtt,
     "flat-out": flat_out,
     "500-devices": many_devices,
+    "2000-devices": two_thousand,
     "latency": latency,
     "store-away": store_away,
+    "store-share": drained,
 }
 
 

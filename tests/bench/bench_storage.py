@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import resource
 import shutil
 import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -130,8 +132,21 @@ def influxdb() -> Iterator[str | None]:
         server.kill()
 
 
-async def forwarded(all_: Sequence[Batch], store: InfluxStore) -> float:
-    """Seconds that the forwarder takes for what waits in the spool."""
+@dataclass(frozen=True)
+class Drained:
+    """What the forwarder made of a full spool: points/s beside those of bare posts, and MiB that it took meanwhile."""
+
+    ours: float
+    bare: float
+    grown: float
+
+    @property
+    def share(self) -> float:
+        return self.ours / self.bare
+
+
+async def forwarded(all_: Sequence[Batch], store: InfluxStore) -> tuple[float, float]:
+    """Seconds that the forwarder takes for what waits in the spool, and how many MiB it takes for that at most."""
     with tempfile.TemporaryDirectory() as folder:
         spool = Spool(Path(folder), SpoolSettings(), [store.name])
         spool.start()
@@ -139,37 +154,38 @@ async def forwarded(all_: Sequence[Batch], store: InfluxStore) -> float:
             while not spool.offer(batch):
                 await asyncio.sleep(0.001)
         await asyncio.to_thread(spool.flush)
+        before = most = rss()
         began = time.perf_counter()
         forwarding = asyncio.create_task(Forwarder(spool, store).run())
         while spool.cursor(store.name) < spool.newest_id():
             await asyncio.sleep(0.005)
+            most = max(most, rss())
         taken = time.perf_counter() - began
         forwarding.cancel()
         spool.close()
-        return taken
+        return taken, most - before
 
 
-def share_of_influxdb(groups: Sequence[Entry]) -> None:
-    """Our forwarding against bare posts of the same lines, made beforehand (bar P8: 90 %)."""
-    with influxdb() as url:
-        if url is None:
-            print("influxd is not installed: apt-get install influxdb")
-            return
-        lines = LineProtocol("bench", lambda _: "machine")
-        chunks = [groups[at : at + 2] for at in range(0, len(groups), 2)]
-        bodies = [lines.encode(b for group in chunk for b in group.batches) for chunk in chunks]
-        points = sum(group.samples for group in groups)
-        store = InfluxStore(InfluxSettings(url=url, database="ours"), "bench", lambda _: "machine")
-        ours = points / asyncio.run(forwarded([b for group in groups for b in group.batches], store))
-        urllib.request.urlopen(f"{url}/query", data=b"q=CREATE DATABASE bare").close()
-        began = time.perf_counter()
-        for body in bodies:
-            urllib.request.urlopen(f"{url}/write?db=bare&precision=ns", data=body).close()
-        bare = points / (time.perf_counter() - began)
-        store.close()
-        print(
-            f"InfluxDB takes {bare / 1e3:.0f} k points/s of bare posts, {ours / 1e3:.0f} k of ours: {ours / bare:.0%}"
-        )
+def rss() -> float:
+    """MiB that this process holds."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / 2**20
+
+
+def share_of_influxdb(groups: Sequence[Entry], url: str) -> Drained:
+    """Our forwarding against bare posts of the same lines, made beforehand."""
+    lines = LineProtocol("bench", lambda _: "machine")
+    chunks = [groups[at : at + 2] for at in range(0, len(groups), 2)]
+    bodies = [lines.encode(b for group in chunk for b in group.batches) for chunk in chunks]
+    points = sum(group.samples for group in groups)
+    urllib.request.urlopen(f"{url}/query", data=b"q=CREATE DATABASE bare").close()
+    began = time.perf_counter()
+    for body in bodies:
+        urllib.request.urlopen(f"{url}/write?db=bare&precision=ns", data=body).close()
+    bare = points / (time.perf_counter() - began)
+    store = InfluxStore(InfluxSettings(url=url, database="ours"), "bench", lambda _: "machine")
+    taken, grown = asyncio.run(forwarded([b for group in groups for b in group.batches], store))
+    store.close()
+    return Drained(points / taken, bare, grown)
 
 
 def main() -> None:
@@ -193,7 +209,11 @@ def main() -> None:
     cost("spool, offered to durable", points, lambda: spooled(all_))
     cost("embedded history", points, lambda: in_history(groups))
     cost("line protocol", points, lambda: sum(len(lines.encode(g.batches)) for g in groups))
-    share_of_influxdb(groups)
+    with influxdb() as url:
+        if url is None:
+            print("influxd is not installed: apt-get install influxdb")
+        else:
+            print(f"forwarder: {share_of_influxdb(groups, url)}")
     charts()
 
 

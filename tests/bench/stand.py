@@ -61,12 +61,12 @@ def _is_free(port: int) -> bool:
     return False
 
 
-def high_limits(load: Load) -> str:
-    """A rule over every signal of the class; the plant's values stay below it."""
+def high_limits(load: Load, each: int = 1) -> str:
+    """A rule over every signal of the class, or over one of ``each``; the plant's values stay below it."""
     return "\n".join(
         f'[rule.{quantity}-high]\nfailure_mode = "VIB"\nscope = {{ class = "{CLASS}" }}\n'
         f'signal = "{quantity}"\nabove = 180\non_delay = "5s"\nseverity = 3\nclear = {{ deadband = 2 }}\n'
-        for quantity in load.quantities
+        for quantity in load.quantities[::each]
     )
 
 
