@@ -30,6 +30,8 @@ ICONS = [
     "outline/alert-triangle",
     "outline/arrow-back-up",
     "outline/ban",
+    "outline/bell",
+    "outline/bell-off",
     "outline/check",
     "outline/chevron-down",
     "outline/chevron-left",

@@ -10,8 +10,9 @@ from starlette.responses import RedirectResponse
 from gateway import i18n
 from gateway.web.door import BusyError, Visitor, fresh_secret
 from gateway.web.house import Form, Hall, House, Reader, visitor
+from gateway.web.refusals import refusal
 from gateway.web.signin import address_of
-from ticketing import accounts, passwords, people, sessions, tokens
+from ticketing import FieldError, accounts, passwords, people, sessions, tokens
 
 router = APIRouter(include_in_schema=False)
 
@@ -59,6 +60,21 @@ def new_password(request: Request, house: Hall, given: Form, language: Reader) -
     answer = RedirectResponse("/account", 303)
     house.door.let_in(answer, secret)
     return answer
+
+
+@router.post("/account/pin")
+def new_pin(request: Request, house: Hall, given: Form, language: Reader) -> Response:
+    """What orders are signed with from now on."""
+    visiting = visitor(request)
+    if visiting.session is None:
+        return RedirectResponse("/orders", 303)
+    try:
+        with house.desk.transaction() as tx:
+            pin, salt = given.get("pin", ""), secrets.token_bytes(16)
+            tx.set_pin(visiting.actor, pin, salt=salt, at=house.now())
+    except FieldError as error:
+        return _page(request, house, visiting, 422, refusal(error, language))
+    return RedirectResponse("/account", 303)
 
 
 @router.post("/account/sign-out-everywhere")

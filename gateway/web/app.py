@@ -16,6 +16,7 @@ from gateway.reload import taken_up_at
 from gateway.store import Readable
 from gateway.web import (
     account,
+    alarms,
     api_alarms,
     api_exchange,
     api_figures,
@@ -64,6 +65,7 @@ def create_app(
     app = FastAPI(title="Watchkeeper", docs_url=None, redoc_url=None, openapi_url=None)
     app.state.house = furnished(site, desk, store, daemon, now)
     app.include_router(orders.router, dependencies=[may("order.read")])
+    app.include_router(alarms.router)
     for api in (
         api_orders,
         api_alarms,

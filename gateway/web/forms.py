@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,7 +32,8 @@ CODES: Mapping[str, Codes] = {
     "detection": DETECTIONS,
 }
 LONG = {"reason", "comment", "override_reason"}
-NOT_ASKED = {"expected_resume", "downtime_end", "pin", "signature"}  # the API takes them
+NOT_ASKED = {"expected_resume", "downtime_end"}  # the API takes them
+SIGNATURE = frozenset({"pin", "signature"})  # one of them where the site wants a signature
 NO_BUTTON = {"escalate", "downtime", "set_fields"}
 
 
@@ -62,20 +64,25 @@ class Button:
         return not self.needed and not self.optional
 
 
-def buttons(site: Site, order: Order, actor: Actor, language: Language) -> tuple[Button | None, list[Button]]:
-    """The one that leads on, if it is this actor's to press, and the others."""
+def buttons(
+    site: Site, order: Order, actor: Actor, language: Language, *, signed: bool = False
+) -> tuple[Button | None, list[Button]]:
+    """The one that leads on, if it is this actor's to press, and the others; ``signed``: it closes with a signature."""
     legal = legal_moves(order, actor)
-    made = {move: _button(site, order, move, language) for move in legal if move not in NO_BUTTON}
+    first = SIGNATURE if signed else frozenset()
+    made = {move: _button(site, order, move, first, language) for move in legal if move not in NO_BUTTON}
     if order.accepted_at is not None:
         made.pop("accept", None)
     return made.pop(LEADS_ON.get(order.state, ""), None), list(made.values())
 
 
-def _button(site: Site, order: Order, move: str, language: Language) -> Button:
+def _button(site: Site, order: Order, move: str, first: Collection[str], language: Language) -> Button:
     rule = MOVES[move]
-    needed = tuple(_input(site, order, name, True, language) for name in rule.needs)
-    optional = tuple(_input(site, order, name, False, language) for name in rule.may if name not in NOT_ASKED)
-    return Button(move, i18n.term(language, "move", move), needed, optional)
+    needed = [_input(site, order, name, True, language) for name in rule.needs]
+    others = [_input(site, order, name, False, language) for name in rule.may if name not in NOT_ASKED]
+    needed += [each for each in others if each.name in first]
+    optional = tuple(each for each in others if each.name not in first)
+    return Button(move, i18n.term(language, "move", move), tuple(needed), optional)
 
 
 def _input(site: Site, order: Order, name: str, needed: bool, language: Language) -> Input:
@@ -132,3 +139,16 @@ def _values(name: str, text: str) -> Any:
         return json.loads(text)
     except ValueError:
         raise FieldError([name], f'{name} must be JSON such as {{"meter": 12}}') from None
+
+
+def read_drawing(given: Mapping[str, str]) -> bytes | None:
+    """The picture that was drawn with a form, if there is one. Raises FieldError."""
+    kind, _, text = given.get("drawn", "").partition(",")
+    if not text:
+        return None
+    try:
+        if kind != "data:image/png;base64":
+            raise ValueError(kind)
+        return base64.b64decode(text, validate=True)
+    except ValueError:
+        raise FieldError(["signature"], "a drawn signature is a PNG") from None

@@ -108,10 +108,12 @@ def _order_page(
         events = desk.timeline(number)
         alarms = {alarm.episode: alarm for alarm in desk.alarms(number=number)}
         links, tasks = desk.links(number), desk.tasks(number)
+        attachments = desk.attachments(number)
+        signed = order.priority in desk.policy_of(order).signed
     shown = next((found for found in evidence if found.body.get("series")), evidence[0] if evidence else None)
     body = shown.body if shown else {}
     alarm = alarms.get(shown.episode) if shown else None
-    leading, others = forms.buttons(house.site, order, actor(request), language)
+    leading, others = forms.buttons(house.site, order, actor(request), language, signed=signed)
     return house.renderer.page(
         request,
         "order.html",
@@ -130,6 +132,7 @@ def _order_page(
         timeline=story.timeline(house.site, events, language),
         links=links,
         tasks=tasks,
+        attachments=attachments,
         leading=leading,
         others=others,
         choice=lambda field, value: forms.choice_name(field, value, language),
@@ -144,6 +147,10 @@ def move_by_form(request: Request, house: Hall, number: str, who: Who, given: Fo
         move, version = given.get("move", ""), given.get("version", "")
         fields = forms.read_fields(move, given)
         with house.desk.transaction() as desk:
+            if picture := forms.read_drawing(given):
+                name, now = f"{who.name}.png", house.now()
+                drawn = desk.attach(who, number, at=now, name=name, mime="image/png", data=picture)
+                fields["signature"] = drawn.sha256
             desk.move(number, move, who, int(version) if version.isdecimal() else 0, house.now(), **fields)
     except MoveRefusedError as error:
         return _order_page(request, house, number, status_of(error), refusal(error, language))

@@ -92,7 +92,7 @@ def test_every_page_is_quiet_and_fits(
 ) -> None:
     visitor = visit(width, locale)
     order = f"/orders/{number_of(week, 'pump-1')}"
-    for path in ("/orders", order, "/live", "/assets/pump-1", "/health", "/orders?q=nothing"):
+    for path in ("/orders", order, "/alarms", "/live", "/assets/pump-1", "/health", "/orders?q=nothing"):
         page = visitor.go(path)
         page.wait_for_selector("[data-gateway].is-online")
         for plot in page.query_selector_all("[data-chart] .plot-plot"):

@@ -26,7 +26,7 @@ T0 = 1_767_225_600_000
 CELLS = {(cell.permission, cell.role): cell.answer for cell in matrix()}
 # Nobody is known there yet, or each sees only what is their own.
 OPEN = {"/sign-in", "/sign-out", "/preferences"}
-OWN = {"/account", "/account/password", "/account/sign-out-everywhere"}
+OWN = {"/account", "/account/password", "/account/pin", "/account/sign-out-everywhere"}
 # These are used on the gateway itself; the day a route asks for one, the table below has it.
 BY_COMMAND = {"policy.write", "backup.make"}
 
