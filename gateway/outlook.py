@@ -8,11 +8,13 @@ from typing import Any
 
 from gateway.building import build_reader
 from gateway.config import Site, scoped
+from gateway.store import Readable
 from models.life import Life, remaining
 from models.promise import ModelError
-from models.settings import LifeSettings
+from models.settings import LifeSettings, ns
 
-_HOUR = 3600e9
+_HOUR, _MS = 3600e9, 1_000_000
+_HOLDS = 60_000_000_000  # ns; an older forecast is no longer drawn
 _POINTS = 200
 
 
@@ -47,12 +49,36 @@ class Outlook:
 
 def configured(site: Site) -> Sequence[tuple[str, float]]:
     """Every signal that a model of kind life watches, with its limit."""
-    return [
-        (f"{asset}/{settings.signals[0]}", settings.limit)
-        for settings in site.models.values()
-        if isinstance(settings, LifeSettings)
-        for asset in scoped(site, settings.scope)
-    ]
+    models = [settings for settings in site.models.values() if isinstance(settings, LifeSettings)]
+    return [life for settings in models for life in lives(site, settings)]
+
+
+def lives(site: Site, settings: LifeSettings) -> list[tuple[str, float]]:
+    """The signals that this model watches, with their limit."""
+    return [(f"{asset}/{settings.signals[0]}", settings.limit) for asset in scoped(site, settings.scope)]
+
+
+def last_forecast(site: Site, store: Readable, signal: str, until: int) -> dict[str, float] | None:
+    """What the running model of ``signal``'s life had last said by ``until`` (UTC ns), for its chart; times in ms.
+
+    ``left``, ``low`` and ``high`` count from ``time``. None where it has none, or it has fallen silent.
+    """
+    models = (settings for settings in site.models.values() if isinstance(settings, LifeSettings))
+    found = next((settings for settings in models if (signal, settings.limit) in lives(site, settings)), None)
+    if found is None:
+        return None
+    start, asset = until - max(10 * ns(found.every), _HOLDS), signal.partition("/")[0]
+    told = [store.series(f"{asset}/{part}", start, until, _POINTS) for part in found.outputs(())]
+    if not all(len(each) for each in told):
+        return None
+    left, low, high = (float(each.mean[-1]) * _HOUR / _MS for each in told)
+    return {
+        "time": int(told[0].time[-1]) // _MS,
+        "limit": found.limit,
+        "left": left,
+        "low": low,
+        "high": high,
+    }
 
 
 def outlook(site: Site, signal: str, limit: float, start: int, end: int) -> Outlook:

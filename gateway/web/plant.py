@@ -19,6 +19,7 @@ from devices.batch import describe
 from gateway.building import bound_rules, build_rules
 from gateway.config import Site, quantities
 from gateway.i18n import Language
+from gateway.outlook import last_forecast
 from gateway.store import Series
 from gateway.web import story
 from gateway.web.daemon import DaemonAwayError, TooManyListenersError
@@ -141,9 +142,15 @@ def series(house: Hall, signal: Signals, start: Moment, end: Moment, points: Poi
     """Each signal from ``start`` to before ``end``: its samples, or minimum, mean and maximum of equal spans.
 
     BAD samples are left out; ``quality`` is 0 where all was good. ``step`` is a span's length in ms, 0 for samples.
+    ``forecast`` says where a signal with remaining life was going at ``end`` (UTC and durations in ms), or is null.
     """
     found = [house.store.series(name, start * MS, end * MS, points) for name in signal]
-    return {"start": start, "end": end, "series": [_json(each) for each in found]}
+    until = min(end, house.now()) * MS
+    told = [
+        _json(each) | {"forecast": last_forecast(house.site, house.store, each.signal, until)}
+        for each in found
+    ]
+    return {"start": start, "end": end, "series": told}
 
 
 def _json(found: Series) -> dict[str, Any]:

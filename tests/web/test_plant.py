@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+from fastapi import FastAPI
 from starlette.testclient import TestClient
 
+from devices.batch import Batch, signal_set
 from gateway.config import Site
 from gateway.history import History
-from gateway.web.app import create_app
+from gateway.spool import Entry
+from gateway.web.app import create_app, furnished
 from gateway.web.daemon import Daemon, LiveFeed, Mailbox
-from gateway.web.plant import limit_lines
+from gateway.web.plant import MS, limit_lines
+from models import LifeSettings, Scope
 from tests.web.scene import FakePlant, now_ms
 from ticketing import Desk
 
@@ -40,14 +48,40 @@ def test_without_a_daemon_the_live_page_says_what_to_do(client: TestClient) -> N
 def test_a_site_without_machines_says_how_to_begin(
     site: Site, desk: Desk, history: History, daemon: FakePlant
 ) -> None:
-    from dataclasses import replace
-
     bare = replace(site, assets={}, rules={}, models={})
     with TestClient(
         create_app(bare, desk, history, Daemon(daemon.path)), base_url="http://localhost"
     ) as client:
         assert "assets.toml" in client.get("/live").text
         assert client.get("/orders").status_code == 200
+
+
+def test_a_signal_with_remaining_life_brings_its_forecast(
+    pages: FastAPI, site: Site, desk: Desk, history: History, tmp_path: Path
+) -> None:
+    life = LifeSettings(kind="life", scope=Scope(assets=("pump-1",)), signals=("vib_rms",), limit=9.0)
+    now, names = now_ms(), ("pump-1/rul", "pump-1/rul_low", "pump-1/rul_high")
+    told = Batch(
+        signal_set("life", names), now * MS, now * MS, np.array([12.0, 8.0, 20.0]), np.zeros(3, np.uint8)
+    )
+    history.write([Entry(2, (told,), 3, 0, now * MS)])
+    living = replace(site, models={**site.models, "life": life})
+    pages.state.house = furnished(
+        living, desk, history, Daemon(tmp_path / "control.sock"), lambda: now + 1000
+    )
+    with TestClient(pages, base_url="http://localhost") as client:
+        query: dict[str, Any] = {"signal": ["pump-1/vib_rms", "fan-1/flow"], "start": now - 60_000, "end": now + 60_000}
+        vibration, flow = client.get("/api/series", params=query).json()["series"]
+        assert vibration["forecast"] == {
+            "time": now,
+            "limit": 9.0,
+            "left": 12 * 3.6e6,
+            "low": 8 * 3.6e6,
+            "high": 20 * 3.6e6,
+        }
+        assert flow["forecast"] is None
+        query["end"] = now - 1
+        assert client.get("/api/series", params=query).json()["series"][0]["forecast"] is None
 
 
 def test_a_series_keeps_the_extremes_of_each_span(client: TestClient) -> None:

@@ -36,11 +36,12 @@
     });
   }
 
-  // Everything that belongs to the y range: values, and limits that are near them.
-  function valueRange(limits) {
+  // Everything that belongs to the y range: values, limits, and where a forecast leads.
+  function valueRange(config) {
     return (plot, low, high) => {
       if (low === null) return [0, 1];
-      for (const { value } of limits) {
+      const ahead = config.forecast ? [{ value: config.forecast.limit }] : [];
+      for (const { value } of [...config.limits, ...ahead]) {
         low = Math.min(low, value);
         high = Math.max(high, value);
       }
@@ -124,6 +125,40 @@
     };
   }
 
+  // From the last value to the limit: when it gets there as things go, and the earliest and latest.
+  function drawForecast(config) {
+    return (plot) => {
+      const { ctx, bbox } = plot, [times, means] = plot.data, told = config.forecast;
+      const last = means.findLastIndex((mean) => mean !== null);
+      if (!told || last < 0) return;
+      const scale = devicePixelRatio;
+      const x = plot.valToPos(times[last], "x", true), y = plot.valToPos(means[last], "y", true);
+      const goal = plot.valToPos(told.limit, "y", true);
+      const at = (left) => plot.valToPos(told.time + left, "x", true);
+      ctx.save();
+      ctx.beginPath();
+      ctx.rect(bbox.left, bbox.top, bbox.width, bbox.height);
+      ctx.clip();
+      ctx.fillStyle = ctx.strokeStyle = colour("--wk-line");
+      ctx.globalAlpha = 0.16;
+      ctx.beginPath();
+      for (const [px, py] of [[x, y], [at(told.low), goal], [at(told.high), goal]]) ctx.lineTo(px, py);
+      ctx.fill();
+      ctx.globalAlpha = 1;
+      ctx.lineWidth = 1.6 * scale;
+      ctx.setLineDash([3 * scale, 3 * scale]);
+      ctx.beginPath();
+      ctx.moveTo(x, y);
+      ctx.lineTo(at(told.left), goal);
+      ctx.stroke();
+      const hours = (left) => digits(Number((left / 3_600_000).toPrecision(2)));
+      ctx.font = `600 ${12 * scale}px ${getComputedStyle(document.body).fontFamily}`;
+      ctx.textAlign = "right";
+      ctx.fillText(`${hours(told.left)} h (${hours(told.low)} – ${hours(told.high)} h)`, bbox.left + bbox.width - 6 * scale, bbox.top + bbox.height - 12 * scale);
+      ctx.restore();
+    };
+  }
+
   class Chart {
     constructor(figure) {
       this.figure = figure;
@@ -145,6 +180,7 @@
       this.data = withGaps(series);
       const doubtful = (series.quality ?? []).map((quality, i) => quality ? series.time[i] : null);
       this.config.doubtful = doubtful.filter((time) => time !== null);
+      this.config.forecast = series.forecast ?? null;
     }
 
     // What was seen when the alarm was raised, or that and all since.
@@ -174,13 +210,13 @@
         width: this.place.clientWidth, height: this.place.clientHeight, ms: 1, padding: [8, 20, 0, 0],
         cursor: { sync: { key: synced.key }, drag: { x: true, y: false }, points: { size: 7, fill: ink }, focus: { prox: -1 } },
         legend: { show: false },
-        scales: { x: { range: (plot, low, high) => this.window(low, high) }, y: { range: valueRange(this.config.limits) } },
+        scales: { x: { range: (plot, low, high) => this.window(low, high) }, y: { range: valueRange(this.config) } },
         axes: [{ ...axis, values: tickLabels, space: 64, size: 30 }, { ...axis, size: 52, space: 34, values: (plot, ticks) => ticks.map(digits) }],
         series: [{}, { stroke: ink, width: 1.6, spanGaps: false, points: { show: false } },
           { stroke: "transparent", points: { show: false } }, { stroke: "transparent", points: { show: false } }],
         bands: [{ series: [3, 2], fill: `color-mix(in srgb, ${ink} 22%, transparent)` }],
         hooks: {
-          drawAxes: [drawBehind(this.config)], draw: [drawLimits(this.config)],
+          drawAxes: [drawBehind(this.config)], draw: [drawLimits(this.config), drawForecast(this.config)],
           setCursor: [() => this.read()],
           setSelect: [(plot) => this.select(plot)],
         },
@@ -192,7 +228,7 @@
       if (this.config.series && !this.own) return [this.config.series.time[0], Date.now()];
       if (this.config.range) {
         const now = Date.now();
-        return [now - this.config.range, now];
+        return [now - this.config.range, now + (this.config.forecast ? Math.min(this.config.range / 2, 1.1 * this.config.forecast.high) : 0)];
       }
       return [low, high];
     }
