@@ -9,15 +9,26 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from sqlalchemy import func, select, update
+from sqlalchemy import bindparam, func, select, update
 
 from ticketing.events import canonical
 from ticketing.policy import Channel
 from ticketing.reading import Reading
 from ticketing.records import MINUTE, Delivery
-from ticketing.tables import outbox, work_order
+from ticketing.statements import Once
+from ticketing.tables import outbox, same, work_order
 from ticketing.writing import Writing
 
+ABOUT = Once(
+    select(work_order.c.priority, work_order.c.asset, work_order.c.title_zh, work_order.c.title_en).where(
+        same(work_order, "number")
+    )
+)
+DUE = Once(
+    select(outbox.c.key, outbox.c.channel, outbox.c.payload)
+    .where(same(outbox), outbox.c.state == "waiting", outbox.c.next_at <= bindparam("now"))
+    .order_by(outbox.c.channel, outbox.c.created_at, outbox.c.key)
+)
 FIRST_WAIT = 10_000  # ms; doubled with each failure
 LONGEST_WAIT = 60 * MINUTE
 FALLBACK = ">"  # in the key of what another channel could not deliver
@@ -39,17 +50,13 @@ def tell(tx: Writing, lines: Iterable[Mapping[str, Any]]) -> None:
 
 
 def _tell(tx: Writing, channel: Channel, line: Mapping[str, Any]) -> None:
-    order = tx.connection.execute(
-        select(work_order.c.priority, work_order.c.asset, work_order.c.title_zh, work_order.c.title_en).where(
-            tx.here(work_order, number=line["number"])
-        )
-    ).one()
+    (order,) = tx.rows(ABOUT, tx.of(number=line["number"]))
     if order.priority not in channel.priorities:
         return
     payload = {
         **{name: line[name] for name in ("site", "seq", "number", "at", "actor", "type")},
         "fields": json.loads(line["payload"]).get("fields", {}),
-        **order._mapping,
+        **order._asdict(),
     }
     post(tx, f"{line['number']}:{line['seq']}:{channel.name}", channel.name, payload, line["at"])
 
@@ -59,11 +66,7 @@ def deliveries(read: Reading, now: int) -> list[Delivery]:
 
     A storm on an asset is one message a minute. Escalations are for others to read, and each comes once anyway.
     """
-    due = read.connection.execute(
-        select(outbox.c.key, outbox.c.channel, outbox.c.payload)
-        .where(read.here(outbox, state="waiting"), outbox.c.next_at <= now)
-        .order_by(outbox.c.channel, outbox.c.created_at, outbox.c.key)
-    ).all()
+    due = read.rows(DUE, {**read.of(), "now": now})
     found: list[Delivery] = []
     for name in sorted({row.channel for row in due}):
         mine = [(row.key, json.loads(row.payload)) for row in due if row.channel == name]

@@ -16,9 +16,11 @@ from ticketing.opening import open_for_fault
 from ticketing.permissions import require
 from ticketing.policy import priority as priority_of
 from ticketing.records import Actor, Order
-from ticketing.tables import work_order
+from ticketing.statements import Once
+from ticketing.tables import same, work_order
 from ticketing.writing import Writing
 
+SENT = Once(select(work_order.c.number).where(same(work_order, "source")))
 REPORTED_SEVERITY = 2  # how a report weighs where the person names no priority
 
 
@@ -41,8 +43,7 @@ def open_order(
     """
     require(actor, "order.open")
     source = f"report:{actor.name}:{key}" if key else f"report:{actor.name}:{asset}:{at}"
-    sent = select(work_order.c.number).where(tx.here(work_order, source=source))
-    if (number := tx.connection.scalar(sent)) is not None:
+    if (number := tx.value(SENT, tx.of(source=source))) is not None:
         return tx.order(number)
     if not title.strip():
         raise MissingFieldError("open", ["title"])

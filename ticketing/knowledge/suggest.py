@@ -31,6 +31,11 @@ ENOUGH = 4.0
 YEAR = 365 * DAY
 
 
+OFFERED = Once(
+    select(kb_use.c.article, kb_use.c.reasons, kb_use.c.outcome)
+    .where(same(kb_use, "number"))
+    .order_by(kb_use.c.rank)
+)
 TRACK_RECORDS = Once(
     select(kb_use.c.article, func.sum((kb_use.c.outcome == "helped").cast(kb_use.c.rank.type)), func.count())
     .where(same(kb_use), kb_use.c.outcome.is_not(None))
@@ -157,9 +162,5 @@ def feedback(tx: Writing, actor: Actor, number: str, article_id: str, *, at: int
 
 def offered(read: Reading, number: str) -> list[Offered]:
     """The articles that were offered on the order, in their order then."""
-    rows = read.connection.execute(
-        select(kb_use.c.article, kb_use.c.reasons, kb_use.c.outcome)
-        .where(read.here(kb_use, number=number))
-        .order_by(kb_use.c.rank)
-    )
+    rows = read.rows(OFFERED, read.of(number=number))
     return [Offered(row.article, json.loads(row.reasons), row.outcome) for row in rows]

@@ -7,12 +7,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import and_, case, or_, select
+from sqlalchemy import ColumnElement, and_, bindparam, case, literal, or_, select
 
 from ticketing.moves import MOVES
 from ticketing.reading import Reading
-from ticketing.records import OPEN_STATES, State
-from ticketing.tables import asset, wo_event, wo_link, work_order
+from ticketing.records import State
+from ticketing.statements import Once
+from ticketing.tables import IS_OPEN, asset, same, wo_event, wo_link, work_order
 
 TOLD = ("open", *MOVES)  # what else stands in the history changes no state and is nobody's act
 HUMAN_ACTS = ("assign", "accept", "start", "comment")
@@ -54,23 +55,55 @@ class Story:
         return sum(until - start for start, until in stays if reasons.get(start) in pausing)
 
 
-def stories(read: Reading, start: int, end: int, *, imported: bool = False) -> list[Story]:
-    """The orders that matter between two times: opened, closed or still open then."""
-    row = work_order.c
+def _touched(origin: ColumnElement[bool]) -> Once:
+    """The orders that matter between two times."""
+    row, start, end = work_order.c, bindparam("start"), bindparam("until")
     touched = or_(
         row.opened_at >= start,
-        row.state.in_(OPEN_STATES),
+        IS_OPEN,
         row.closed_at >= start,
         and_(row.due_resolve_at >= start, row.due_resolve_at < end),
     )
-    origin = row.origin == "import" if imported else row.origin != "import"
-    query = (
-        select(work_order, asset.c.asset_class)
+    return Once(
+        select(*(row[name] for name in NEEDED), asset.c.asset_class)
         .outerjoin(asset, and_(asset.c.site == row.site, asset.c.code == row.asset))
-        .where(read.here(work_order), touched, origin, row.opened_at < end)
+        .where(same(work_order), touched, origin, row.opened_at < end)
         .order_by(row.number)
     )
-    found = {each.number: Story(each, each.asset_class) for each in read.connection.execute(query)}
+
+
+NEEDED = (
+    *("number", "type", "state", "opened_at", "accepted_at", "resolved_at", "closed_at", "due_ack_at"),
+    *("due_resolve_at", "stars", "outcome", "stop_kind", "downtime_start", "downtime_end"),
+)
+OURS, IMPORTED = _touched(work_order.c.origin != "import"), _touched(work_order.c.origin == "import")
+EVENTS = Once(
+    select(
+        wo_event.c.number,
+        wo_event.c.at,
+        wo_event.c.type,
+        wo_event.c.actor_kind,
+        case((wo_event.c.type == "hold", wo_event.c.payload)),  # the rest follows from the kind of move
+    )
+    .where(
+        same(wo_event),
+        wo_event.c.at >= bindparam("first"),
+        wo_event.c.type.in_([literal(each) for each in TOLD]),
+    )
+    .order_by(wo_event.c.seq)
+)
+FOLLOWED = Once(
+    select(wo_link.c.other, wo_link.c.kind, work_order.c.opened_at)
+    .join(work_order, and_(work_order.c.site == wo_link.c.site, work_order.c.number == wo_link.c.number))
+    .where(same(wo_link), or_(wo_link.c.kind == "recurrence_of", wo_link.c.kind == "reinspects"))
+)
+
+
+def stories(read: Reading, start: int, end: int, *, imported: bool = False) -> list[Story]:
+    """The orders that matter between two times: opened, closed or still open then."""
+    span = {"start": start, "until": end}
+    orders = read.rows(IMPORTED if imported else OURS, {**read.of(), **span})
+    found = {each.number: Story(each, each.asset_class) for each in orders}
     _tell(read, found)
     _link(read, found)
     return list(found.values())
@@ -79,15 +112,9 @@ def stories(read: Reading, start: int, end: int, *, imported: bool = False) -> l
 def _tell(read: Reading, found: Mapping[str, Story]) -> None:
     """Read the events in their order and let each story remember what it needs."""
     first = min((story.order.opened_at for story in found.values()), default=0)
-    hold = case((wo_event.c.type == "hold", wo_event.c.payload))  # the rest follows from the kind of move
-    rows = read.connection.execute(
-        select(wo_event.c.number, wo_event.c.at, wo_event.c.type, wo_event.c.actor_kind, hold.label("hold"))
-        .where(read.here(wo_event), wo_event.c.at >= first, wo_event.c.type.in_(TOLD))
-        .order_by(wo_event.c.seq)
-    )
-    for row in rows:
-        if (story := found.get(row.number)) is not None:
-            _remember(story, row.at, row.type, row.actor_kind, row.hold)
+    for number, at, kind, actor_kind, hold in read.rows(EVENTS, {**read.of(), "first": first}):
+        if (story := found.get(number)) is not None:
+            _remember(story, at, kind, actor_kind, hold)
 
 
 def _remember(story: Story, at: int, kind: str, actor_kind: str, hold: str | None) -> None:
@@ -108,12 +135,7 @@ def _remember(story: Story, at: int, kind: str, actor_kind: str, hold: str | Non
 
 
 def _link(read: Reading, found: Mapping[str, Story]) -> None:
-    rows = read.connection.execute(
-        select(wo_link.c.other, wo_link.c.kind, work_order.c.opened_at)
-        .join(work_order, and_(work_order.c.site == wo_link.c.site, work_order.c.number == wo_link.c.number))
-        .where(read.here(wo_link), wo_link.c.kind.in_(["recurrence_of", "reinspects"]))
-    )
-    for row in rows:
+    for row in read.rows(FOLLOWED, read.of()):
         if (story := found.get(row.other)) is None:
             continue
         if row.kind == "reinspects":
