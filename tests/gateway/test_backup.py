@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import random
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from sqlalchemy import text
 from typer.testing import CliRunner, Result
 
-from gateway import backup
+from gateway import anchoring, backup
 from gateway.commands import app
 from gateway.config import Site, load_site
 from gateway.supervisor import AlreadyRunningError, StateLock
@@ -191,3 +192,31 @@ def test_a_head_that_was_changed_or_lost_is_found(site: Site, desk: Desk) -> Non
         connection.execute(text("DROP TRIGGER wo_event_update"))
         connection.execute(text("UPDATE wo_event SET actor = 'x' WHERE seq = 2"))
     assert "line 2" in anchors.audit(desk, site.state).broken
+
+
+def test_heads_are_kept_again_when_the_core_is_back(
+    site: Site, desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(anchoring, "AGAIN", 0.01)
+    gone = Desk.open(tmp_path / "server" / "core.db", site=site.site.id, later=True)
+    asked: list[int] = []
+
+    def now() -> int:
+        asked.append(1)
+        return T0 * 1_000_000
+
+    async def until(ready: Callable[[], bool]) -> None:
+        async with asyncio.timeout(30):
+            while not ready():
+                await asyncio.sleep(0.01)
+
+    async def story() -> None:
+        keeping = asyncio.create_task(anchoring.keep_anchoring(gone, tmp_path, now))
+        await until(lambda: len(asked) > 3)
+        shutil.copytree(site.state, tmp_path / "server")
+        await until((tmp_path / anchors.HEADS).exists)
+        keeping.cancel()
+
+    asyncio.run(story())
+    gone.close()
+    assert [record.levelname for record in caplog.records] == ["WARNING"], "an outage is one line"
