@@ -236,9 +236,7 @@ class Reception:
             session.unsubscribe(topic)
         return None
 
-    def _read(
-        self, listener: Listener, route: Route, message: Message, now: float, arrival: int
-    ) -> Reading:
+    def _read(self, listener: Listener, route: Route, message: Message, now: float, arrival: int) -> Reading:
         topics, tally = listener.topics, listener.tally
         listener.received(now)
         if message.retained:  # says what was, not that anybody lives

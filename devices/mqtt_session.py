@@ -249,7 +249,8 @@ class Session:
                     messages.append(message(packet, v5=self._v5))
                 else:
                     others.append(packet)
-            self._take(self, messages)
+            if messages:
+                self._take(self, messages)
             for packet in others:
                 if rc := self._hand_to_paho(packet.kind, packet.body):
                     return paho._loop_rc_handle(rc)

@@ -83,8 +83,8 @@ async def until(met: Callable[[], object]) -> None:
 async def test_nothing_is_acknowledged_but_by_ack() -> None:
     received: list[Message] = []
 
-    def take(session: Session, message: Message) -> None:
-        received.append(message)
+    def take(session: Session, messages: list[Message]) -> None:
+        received.extend(messages)
 
     async with scripted() as broker:
         async with connected(line(broker.port), "us", Presence("us/status"), take) as session:
@@ -104,7 +104,7 @@ async def test_nothing_is_acknowledged_but_by_ack() -> None:
 
 
 async def test_the_session_asks_to_outlive_the_connection_at_qos_1() -> None:
-    def take(session: Session, message: Message) -> None: ...
+    def take(session: Session, messages: list[Message]) -> None: ...
 
     async with (
         scripted() as broker,
@@ -124,7 +124,7 @@ async def test_the_session_asks_to_outlive_the_connection_at_qos_1() -> None:
 async def test_acknowledging_on_a_connection_that_is_over_does_nothing() -> None:
     taken: list[Session] = []
 
-    def take(session: Session, message: Message) -> None:
+    def take(session: Session, messages: list[Message]) -> None:
         taken.append(session)
 
     async with scripted() as broker:
@@ -141,7 +141,7 @@ async def test_acknowledging_on_a_connection_that_is_over_does_nothing() -> None
 
 
 async def test_a_refusal_says_why() -> None:
-    def take(session: Session, message: Message) -> None: ...
+    def take(session: Session, messages: list[Message]) -> None: ...
 
     async with scripted(REFUSED) as broker:
         with pytest.raises(BrokerError, match=r"Not authorized \(reason code 135\)") as caught:
@@ -151,7 +151,7 @@ async def test_a_refusal_says_why() -> None:
 
 
 async def test_a_broker_that_hangs_up_on_our_version_is_named_at_once() -> None:
-    def take(session: Session, message: Message) -> None: ...
+    def take(session: Session, messages: list[Message]) -> None: ...
 
     async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(100)
@@ -165,7 +165,7 @@ async def test_a_broker_that_hangs_up_on_our_version_is_named_at_once() -> None:
 
 
 async def test_the_reason_of_a_disconnect_is_kept() -> None:
-    def take(session: Session, message: Message) -> None: ...
+    def take(session: Session, messages: list[Message]) -> None: ...
 
     async with (
         scripted() as broker,
@@ -182,7 +182,7 @@ async def test_the_reason_of_a_disconnect_is_kept() -> None:
     "garbage", [b"\x30\xff\xff\xff\xff\xff", b"\x32\x02\x00\x09", b"\xf0\x00", b"\x36\x02\x00\x00"]
 )
 async def test_what_is_not_mqtt_ends_the_connection(garbage: bytes) -> None:
-    def take(session: Session, message: Message) -> None: ...
+    def take(session: Session, messages: list[Message]) -> None: ...
 
     async with (
         scripted() as broker,
@@ -195,7 +195,7 @@ async def test_what_is_not_mqtt_ends_the_connection(garbage: bytes) -> None:
 
 
 async def test_a_fault_in_taking_is_not_hidden_as_a_lost_connection() -> None:
-    def take(session: Session, message: Message) -> None:
+    def take(session: Session, messages: list[Message]) -> None:
         raise ZeroDivisionError
 
     async with (
