@@ -35,9 +35,17 @@ def connect(target: str | Path) -> Engine:
         if url.get_backend_name() == "postgresql":
             given = {name: value for name, value in PATIENCE.items() if name not in url.query}
             url = url.set(drivername="postgresql+psycopg")
-            return create_engine(url, pool_pre_ping=True, connect_args=given)
+            engine = create_engine(url, pool_pre_ping=True, connect_args=given)
+            event.listen(engine, "connect", _end_what_hangs)
+            return engine
         target = url.database or ""
     return _sqlite_engine(URL.create("sqlite+pysqlite", database=str(target)))
+
+
+def _end_what_hangs(connection: object, _entry: ConnectionPoolEntry) -> None:
+    """A gateway that vanished in the middle of a transaction keeps the others waiting a minute, not two hours."""
+    connection.execute("SET idle_in_transaction_session_timeout = '60s'")  # type: ignore[attr-defined]
+    connection.commit()  # type: ignore[attr-defined]
 
 
 def _sqlite_engine(url: URL) -> Engine:

@@ -288,6 +288,14 @@ def test_two_gateways_of_one_name_do_not_mix(gateways: list[Branch]) -> None:
         one.sign("gateway", T0 + 60_001)
 
 
+@pytest.mark.needs("postgresql")
+def test_a_gateway_that_vanished_in_a_transaction_gives_the_site_free(postgresql: str) -> None:
+    desk = Desk.open(postgresql % "template_desk", site="demo")
+    with desk.read() as read:
+        assert read.connection.exec_driver_sql("SHOW idle_in_transaction_session_timeout").scalar() == "1min"
+    desk.close()
+
+
 def test_what_another_gateway_names_is_not_retired(desk: Desk) -> None:
     shared, mine = ASSETS[1], Asset("fan-2", "fan", "二号风机", "Fan 2")
 
