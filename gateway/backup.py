@@ -1,7 +1,8 @@
 """Backups of what cannot be made again: work orders with their history and files, trained models, the site's settings.
 
 Made while the gateway runs; a backup that was not restored once is none, so making one restores it beside. The
-samples are not in it (the store has its own backup), nor are secrets.
+samples are not in it (the store has its own backup), nor are secrets. Where the work orders are in PostgreSQL, the
+archive holds the rest, and the server keeps them its own way.
 """
 
 from __future__ import annotations
@@ -34,14 +35,16 @@ class BackupError(Exception):
 
 def make(site: Site, folder: Path, at: int) -> tuple[Path, dict[str, Any]]:
     """Write one archive into ``folder``, restore it beside and check it; its path and manifest. ``at`` UTC ms."""
-    core = _core(site)
+    if not site.shared and not Path(site.core).is_file():
+        raise BackupError(f"{site.core} is not there: the gateway never ran here")
     stamp = datetime.fromtimestamp(at / 1000, UTC).strftime("%Y%m%dT%H%M%SZ")
     target = folder / f"watchkeeper-{site.site.id}-{stamp}.tar.gz"
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".making-") as name:
         work = Path(name)
         (work / "state").mkdir()
-        copying.copy(core, work / CORE)
+        if not site.shared:
+            copying.copy(Path(site.core), work / CORE)
         for each in BESIDE:
             _take(site.state / each, work / "state" / each)
         for file in sorted(site.folder.glob("*.toml")):
@@ -78,31 +81,24 @@ def restore(archive: Path, site: Site, at: int) -> list[Path]:
 
     AlreadyRunningError while the gateway or its pages run.
     """
-    core = _core(site, must_exist=False)
     before = []
     with StateLock(site.state), StateLock(site.state, "web"), _unpacked(archive) as (work, manifest):
         if manifest["site"] != site.site.id:
             raise BackupError(f"{archive.name} is of the site {manifest['site']}, this one is {site.site.id}")
-        for name in ("core.db", *BESIDE):
+        if ("orders" in manifest) is site.shared:
+            its, ours = ("SQLite", "PostgreSQL") if site.shared else ("PostgreSQL", "SQLite")
+            raise BackupError(
+                f"{archive.name} is of a gateway with its work orders in {its}, this one's are in {ours}"
+            )
+        for name in (*(() if site.shared else ("core.db",)), *BESIDE):
             for companion in COMPANIONS if name == "core.db" else ("",):
-                present = core.with_name(name + companion)
+                present = site.state / (name + companion)
                 if present.exists():
                     aside = present.with_name(f"{present.name}.before-{at}")
                     present.rename(aside)
                     before.append(aside)
             _take(work / "state" / name, site.state / name)
     return before
-
-
-def _core(site: Site, *, must_exist: bool = True) -> Path:
-    if "://" in site.core:
-        raise BackupError(
-            "the work orders are in PostgreSQL: back them up with pg_dump, or with its own archiving"
-        )
-    core = Path(site.core)
-    if must_exist and not core.is_file():
-        raise BackupError(f"{core} is not there: the gateway never ran here")
-    return core
 
 
 @contextmanager
@@ -126,7 +122,7 @@ def _unpacked(archive: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
             found = _facts(work / CORE, manifest["site"])
         except TicketingError as error:
             raise BackupError(f"{archive.name}: {error}") from error
-        if wrong := [name for name, value in found.items() if manifest[name] != value]:
+        if wrong := [name for name, value in found.items() if manifest.get(name) != value]:
             raise BackupError(f"{archive.name} restores to another {wrong[0]} than it says")
         yield work, manifest
 
@@ -147,6 +143,8 @@ def _unpack(archive: tarfile.TarFile, work: Path) -> None:
 
 def _facts(core: Path, site: str) -> dict[str, Any]:
     """What a restored database must show again; it is opened as a copy, for opening may bring it up to date."""
+    if not core.exists():
+        return {}
     copying.check_whole(core)
     with tempfile.TemporaryDirectory(dir=core.parent) as name:
         copy = Path(shutil.copy(core, name))

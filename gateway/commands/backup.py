@@ -78,4 +78,6 @@ def verify(site: AtSite = None) -> None:
 
 
 def _told(manifest: dict[str, object]) -> str:
+    if "orders" not in manifest:
+        return "models and settings; the work orders are in PostgreSQL, pg_dump keeps them"
     return f"{manifest['orders']} orders, {manifest['events']} lines of history, head {str(manifest['head'])[:12]}"

@@ -126,6 +126,26 @@ def test_pages_that_are_served_are_not_restored_under(
     backup.restore(archive, site, T0)
 
 
+def test_where_the_orders_are_in_postgresql_the_rest_is_kept(site: Site, desk: Desk, tmp_path: Path) -> None:
+    whole, _ = backup.make(site, tmp_path / "whole", T0)
+    (site.folder / "site.toml").write_text(
+        (site.folder / "site.toml").read_text().replace("[site]", '[site]\ncore = "postgresql://db/works"', 1)
+    )
+    shared = load_site(site.folder)
+    (site.state / "models").mkdir()
+    (site.state / "models" / "pump.json").write_text("{}")
+    done = CliRunner().invoke(app, ["backup", "make", str(tmp_path / "rest"), "--site", str(site.folder)])
+    assert "the work orders are in PostgreSQL, pg_dump keeps them; restored once" in done.stdout
+    (rest,) = (tmp_path / "rest").iterdir()
+    (site.state / "models" / "pump.json").write_text("[]")
+    backup.restore(rest, shared, T0)
+    assert (site.state / "models" / "pump.json").read_text() == "{}"
+    assert (site.state / "core.db").exists(), "what is not used is left alone"
+    for archive, at in ((whole, shared), (rest, site)):
+        with pytest.raises(backup.BackupError, match="with its work orders in"):
+            backup.restore(archive, at, T0)
+
+
 def test_every_flipped_bit_is_found(site: Site, desk: Desk, tmp_path: Path) -> None:
     archive, manifest = backup.make(site, tmp_path / "out", T0)
     whole = archive.read_bytes()
