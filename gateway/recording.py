@@ -64,8 +64,15 @@ async def live(log: Log) -> AsyncIterator[Line]:
 
 
 def write(file: Path, site: str, told: Iterable[Line]) -> int:
-    """Write a recording; returns how many samples it holds. What was written stays when ``told`` breaks off."""
+    """Write a recording; returns how many samples it holds. What was written stays when ``told`` breaks off.
+
+    RecordingError where the file cannot be written.
+    """
     samples = 0
+    try:
+        file.touch()
+    except OSError as error:
+        raise RecordingError(f"{file} cannot be written: {error.strerror}") from error
     with gzip.open(file, "wt", encoding="utf-8", compresslevel=5) as out:
         out.write(json.dumps({"watchkeeper": VERSION, "site": site}) + "\n")
         for line in told:

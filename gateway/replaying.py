@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
+from gateway import running
 from gateway.building import build_panel, build_rules, maintained
 from gateway.config import Site
 from gateway.heartbeat import PULSE, started
@@ -56,7 +57,8 @@ def replay(
                 with dispatch.transaction(now, said) as tx:
                     pass
                 decided = tuple(tx.decisions)
-            yield Moment(entry.time, entry.samples, tuple(said), decided)
+            of_alarms = tuple(happened for happened in said if not running.tells(happened.rule))
+            yield Moment(entry.time, entry.samples, of_alarms, decided)
 
 
 class _Judge:

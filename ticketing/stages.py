@@ -74,7 +74,12 @@ def _follow(tx: Writing, step: RuleStep) -> None:
             here = tx.here(alarms, episode=row.episode)
             tx.connection.execute(update(alarms).where(here).values(mode=mode))
             timers.stop(tx, "min_active", row.episode)
-            decide(tx, tx.alarm(row.episode), step.at)
+            order = next((order for order in tx.orders_of_alarm(row.episode) if order.open), None)
+            if mode == "live" and order is not None:  # live before already: it is on its order still
+                kept = {"decision": "attached", "why": "its order is open still", "decided_at": step.at}
+                tx.connection.execute(update(alarms).where(here).values(kept))
+            else:
+                decide(tx, tx.alarm(row.episode), step.at)
 
 
 def latest(read: Reading) -> dict[str, RuleStep]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -15,7 +15,7 @@ from gateway.supervisor import EX_IOERR
 
 if TYPE_CHECKING:
     from gateway.config import Site
-    from ticketing import Actor, Desk
+    from ticketing import Actor, Desk, RuleStep
 
 INSTALLED = Path("/etc/watchkeeper")
 SiteFolder = Annotated[Path, typer.Argument(metavar="SITE", help="the site folder, such as examples/demo")]
@@ -80,6 +80,14 @@ def open_desk(site: Site) -> Desk:
         fail(str(error), EX_IOERR)
 
 
+def rule_steps(site: Site) -> Mapping[str, RuleStep]:
+    """Where the versions of rules stand; none where the site has no ticket core yet."""
+    if not site.shared and not Path(site.core).exists():
+        return {}
+    with open_desk(site).read() as read:
+        return read.rule_stages()
+
+
 def staffed(folder: Path | None) -> Desk:
     """The ticket core of that site, which knows the machines and people that the site's files name."""
     from gateway.building import announce
@@ -142,3 +150,8 @@ def duration_ms(text: str) -> int:
 def percent(share: float | None) -> str:
     """A share from 0 to 1 for people."""
     return "unknown yet" if share is None else f"{share:.0%}"
+
+
+def length_of(days: float) -> str:
+    """A stretch of time for people."""
+    return f"{days:.3g} days" if days >= 2 else f"{24 * days:.3g} h"

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gateway.commands.options import AsJson, SiteFolder, duration_ms, fail, open_desk, read_site
+from gateway.commands.options import AsJson, SiteFolder, duration_ms, fail, read_site, rule_steps
 
 if TYPE_CHECKING:
     from gateway.replaying import Moment
+    from gateway.workbench.trial import Progress
 
 app = typer.Typer()
 
@@ -29,23 +30,29 @@ def record(
     """Keep what the running gateway takes in, sample by sample, for `replay`."""
     from gateway import recording
     from gateway.control import stream
+    from gateway.workbench import terminal
 
     site, seconds = read_site(folder), duration_ms(lasting) / 1000
 
-    def told() -> Iterator[Mapping[str, Any]]:
-        end = time.monotonic() + seconds
+    def told(progress: Progress) -> Iterator[Mapping[str, Any]]:
+        began = time.monotonic()
         try:
             for line in stream(site.state / "control.sock", {"op": "record"}):
                 if "error" in line:
                     raise ValueError(line["error"])
                 yield line
-                if time.monotonic() >= end:
+                past = time.monotonic() - began
+                progress(f"recording {lasting}; Ctrl-C ends it", min(1.0, past / seconds))
+                if past >= seconds:
                     return
         except KeyboardInterrupt:
             return
 
     try:
-        samples = recording.write(file, site.site.id, told())
+        with terminal.progress() as progress:
+            samples = recording.write(file, site.site.id, told(progress))
+    except recording.RecordingError as error:
+        fail(str(error), 1)
     except (OSError, ValueError) as error:
         fail(f"no recording: {error}; is the gateway running on {folder}?", 1)
     typer.echo(f"{samples:,} samples in {file} ({file.stat().st_size:,} bytes)")
@@ -70,8 +77,7 @@ def replay(
     from gateway.replaying import replay as play
 
     site = read_site(folder)
-    with open_desk(site).read() as read:
-        steps = read.rule_stages()
+    steps = rule_steps(site)
     samples = alarms = orders = 0
     try:
         entries = recording.read(file, site.site.id)

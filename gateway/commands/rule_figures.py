@@ -13,6 +13,7 @@ from gateway.commands.options import (
     SiteFolder,
     duration_ms,
     fail,
+    length_of,
     now_ms,
     open_desk,
     percent,
@@ -99,11 +100,9 @@ def _proposals(site: Site, desk: Desk, found: list[RuleFigures], past: str) -> l
 def _tell(proposal: Proposal) -> None:
     from gateway.workbench import terminal, worst
 
-    told = f"over {proposal.days:.3g} days of {proposal.past}"
-    unknown = f", {proposal.unknown} alarms left out: silent, or on orders not decided yet" * bool(
-        proposal.unknown
-    )
-    typer.echo(f"\n{proposal.rule}: {proposal.of} alarms led to work {told}{unknown}")
+    told = f"over {length_of(proposal.days)} of {proposal.past}, alarms that led to work: {proposal.of}"
+    unknown = f"; left out, silent or on orders not decided yet: {proposal.unknown}" * bool(proposal.unknown)
+    typer.echo(f"\n{proposal.rule}: {told}{unknown}")
     if proposal.answer is not None and proposal.answer.points:
         typer.echo(f"  played on {', '.join(proposal.answer.lessons)}:\n")
         terminal.table(worst.grid(proposal))

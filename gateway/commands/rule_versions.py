@@ -15,6 +15,7 @@ from gateway.commands.options import (
     SiteFolder,
     acting,
     fail,
+    length_of,
     now_ms,
     open_desk,
     percent,
@@ -185,7 +186,7 @@ def _told(backtest: dict[str, Any] | Any) -> str:
         return f"{backtest['past']} held no samples to play it over"
     days = (backtest["end"] - backtest["start"]) / 86_400_000
     return (
-        f"over {days:.3g} days of {backtest['past']} ({backtest['samples']:,} samples) it would have raised "
+        f"over {length_of(days)} of {backtest['past']} ({backtest['samples']:,} samples) it would have raised "
         f"{backtest['alarms']} alarms and opened {backtest['orders']} orders"
     )
 

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from gateway.commands.options import AsJson, SiteFolder, fail, read_site
+from gateway.commands.options import AsJson, SiteFolder, fail, read_site, rule_steps
 
 app = typer.Typer(
     help="The engineer's bench: check rules, test them, play them over the past, tune and compare them.",
@@ -223,10 +223,11 @@ def diff(
     from gateway.workbench import difference, stretch, terminal
 
     site = read_site(folder)
+    steps = rule_steps(site)
     with _one_line(2), terminal.progress() as progress:
         others = difference.read_rules(against) if against else None
         played = stretch.open_stretch(site, csv or [], asset, start, end)
-        found, same = difference.compare(site, played, others, progress)
+        found, same = difference.compare(site, played, others, steps, progress)
     terminal.table(difference.grid(found, against.name if against else "shadow"), "no work order differs")
     typer.echo(f"{len(found)} differ, {same} alike", err=True)
     if found:

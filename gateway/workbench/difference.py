@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import zip_longest
 from pathlib import Path
 
 from pydantic import ValidationError
 
-from gateway.building import bound_rules
+from gateway.building import bound_rules, build_rules
 from gateway.config import Site
+from gateway.stages import Steps
 from gateway.workbench.page import Grid
 from gateway.workbench.recorded import PastError
 from gateway.workbench.report import moment
@@ -57,20 +58,22 @@ def compare(
     site: Site,
     stretch: Stretch,
     others: Mapping[str, RuleSettings] | None,
+    steps: Steps,
     progress: Progress = silent,
 ) -> tuple[list[Difference], int]:
     """What differs, and how many orders are the same. The live rules against ``others``, or against those in shadow.
 
-    Shadow rules are held against the live rules for the same faults alone. Raises PastError, StoreError.
+    Live and shadow are as ``steps`` say, and else the file. Shadow rules are held against the live rules for the same
+    faults alone. Raises PastError, StoreError.
     """
-    live = _bind(site, {name: found for name, found in site.rules.items() if found.mode == "live"})
+    standing = bound_rules(site, build_rules(site), steps)
+    live = [bound for bound in standing if bound.mode == "live"]
     if others is None:
-        shadow = {name: found for name, found in site.rules.items() if found.mode == "shadow"}
-        if not shadow:
+        other = [replace(bound, mode="live") for bound in standing if bound.mode == "shadow"]
+        if not other:
             raise PastError(
-                'no rule is in shadow: set mode = "shadow", or name another rules.toml by --against'
+                "no rule is in shadow: promote one --to shadow, or name another rules.toml by --against"
             )
-        other = _bind(site, shadow)
         faults = {_fault(bound) for bound in other}
         live = [bound for bound in live if _fault(bound) in faults]
     else:

@@ -31,6 +31,7 @@ from ticketing.kpi.alarms import AlarmOutcome
 _MS = 1_000_000
 _SLACK = 600_000_000_000  # ns: played over a store, an alarm may come that much sooner than it did
 _MOST_ASSETS = 10
+_LEAST = 3  # needless alarms and swings
 _DELAYS = (10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1200.0, 1800.0)  # s
 _BLIND = "none of its alarms led to work, so nothing says what a wider limit would miss"
 _WIDER = (1.5, 2.0, 3.0, 4.0, 6.0, 8.0)
@@ -78,6 +79,8 @@ def propose(
 def _why_none(answer: Answer) -> str:
     if not answer.present.noise:
         return "played over the past it is quiet already: it was changed since, or the samples are gone"
+    if answer.present.noise < _LEAST:
+        return f"fewer than {_LEAST} needless alarms and swings: no reason to change anything"
     return (
         f"no limit, deadband or on-delay takes away {1 - ENOUGH:.0%} of the noise and keeps what led to work: "
         "look at the sensor and at what the rule looks at"
@@ -102,7 +105,7 @@ def _answer(
             progress(f"{rule.id}: {asked.number} on {asset}", n / len(together))
             played.append(Played(site, replace(asked, asset=asset), _lesson(asset, told, stretch)))
         present = outcome_of(played, asked.present)
-        values = _outwards(asked, played) if present.noise else []
+        values = _outwards(asked, played) if present.noise >= _LEAST else []
         points = tuple(Point(value, outcome_of(played, value)) for value in values)
         assets = tuple(each.lesson.name for each in played)
         answer = Answer(asked, points, quieter(points, present), present, assets)

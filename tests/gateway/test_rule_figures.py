@@ -89,7 +89,7 @@ def test_a_rule_that_cries_gets_the_nearest_limit_that_keeps_what_helped(folder:
     assert "mind: none of its alarms" not in said.stdout
     proposal = tomllib.loads(said.stdout.partition("proposal:\n")[2].partition("mind:")[0])
     assert 5.1 < proposal["rule"][RULE]["params"]["high"] < 5.2
-    assert "1 alarms led to work over 1 days of local history" in said.stdout
+    assert "over 24 h of local history, alarms that led to work: 1" in said.stdout
     body = json.loads(figures(folder, "--propose", "--past", "1d", "--json").stdout)["proposals"][0]
     now, *_, last = body["trade_off"]
     assert (now["value"], now["needless"], now["kept"], now["missed"]) == (4.5, 8, 1, 0)
@@ -108,7 +108,7 @@ def test_nothing_is_proposed_that_would_have_lost_what_helped(folder: Path) -> N
 def test_alarms_that_nobody_has_decided_about_count_neither_way(folder: Path) -> None:
     lived(folder, [(60, 4.8, "open"), (120, 4.9, "open")])
     said = figures(folder, "--propose", "--past", "1d")
-    assert "2 alarms left out" in said.stdout
+    assert "left out, silent or on orders not decided yet: 2" in said.stdout
     assert "no proposal: played over the past it is quiet already" in said.stdout
 
 

@@ -70,6 +70,16 @@ def test_what_shadow_saw_opens_an_order_where_the_rule_goes_live(desk: Desk) -> 
         assert {alarm.asset: alarm.mode for alarm in read.alarms()} == {"pump-1": "live", "fan-1": "live"}
 
 
+def test_back_from_shadow_an_alarm_is_on_its_order_still(desk: Desk) -> None:
+    in_shadow(desk, "pump-1")
+    assert take(desk, "live") == ["opened"]
+    assert take(desk, "shadow", T0 + 2 * HOUR) == ["shadow"]
+    assert take(desk, "live", T0 + 3 * HOUR) == []
+    with desk.read() as read:
+        (alarm,), (order,) = read.alarms(), read.orders()
+    assert (alarm.mode, alarm.decision, order.occurrence_count) == ("live", "attached", 1)
+
+
 def test_another_version_is_left_alone(desk: Desk) -> None:
     in_shadow(desk, "pump-1")
     assert take(desk, "live", sha256="hash-2") == []
