@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from devices.certificates import end_of, ends
-from devices.mqtt_session import MqttLine
+from devices.mqtt_line import MqttLine
 
 
 def made(path: Path, days: int) -> Path:

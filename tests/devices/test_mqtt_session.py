@@ -11,8 +11,9 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from devices.mqtt_line import MqttLine
 from devices.mqtt_packets import Message, PacketReader
-from devices.mqtt_session import BrokerError, MqttLine, Presence, Session, connected
+from devices.mqtt_session import BrokerError, Presence, Session, connected
 
 pytestmark = pytest.mark.anyio
 
