@@ -346,6 +346,7 @@ class _Reader:
         read["assets"] = {name: asset for name, asset in read["assets"].items() if name not in orphans}
         known = {name: value for name, value in read.items() if value is not None}
         site = Site(self.folder.resolve(), settings or SiteSettings(id="unread", name=""), **known)
+        _check_core(site, self.misfit)
         _check_assets(site, self.misfit)
         _check_lines(site, self.misfit)
         _check_points(site, self.misfit)
@@ -506,6 +507,13 @@ def _over(own: dict[str, Any], said: Any) -> Any:
 def _check_own_classes(assets: dict[str, Any], wrong: Wrong) -> None:
     for kind in assets.get("class", {}).keys() & tables()["class"].keys():
         wrong("assets.toml", f"class.{kind}", repr(kind), "the gateway's own class; another name would do")
+
+
+def _check_core(site: Site, wrong: Wrong) -> None:
+    """Its text is not shown: there may be a password in it."""
+    if site.site.core is not None and not re.match(r"postgresql://[^/]*/\w", site.core):
+        wanted = "postgresql://user@host/database would do; without it the work orders are in SQLite"
+        wrong("site.toml", "site.core", "no PostgreSQL address", wanted)
 
 
 def _check_assets(site: Site, wrong: Wrong) -> None:

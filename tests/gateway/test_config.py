@@ -55,6 +55,13 @@ SLIPS = [
     ),
     ("site.toml", 'interval = "250ms"', 'interval = "quick"', ["spool.interval", "'quick'", '"500ms"']),
     ("site.toml", 'host = "127.0.0.1"', 'host = "0.0.0.0"', ["site.toml: web", "names, certificate and key"]),
+    (
+        "site.toml",
+        'id = "demo"',
+        'core = "postgres://wk:pw@db/wk"\nid = "demo"',
+        ["site.toml: site.core: found no PostgreSQL address; postgresql://user@host/database"],
+    ),
+    ("site.toml", 'state = "state"', 'gateway = "two words"', ["site.toml: site.gateway", "'two words'"]),
     ("site.toml", "[web]", "[wbe]", ["site.toml: wbe", "did you mean 'web'?"]),
     ("site.toml", "[web]", "[web", ["site.toml: found", "valid TOML"]),
     (
