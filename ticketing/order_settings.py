@@ -18,6 +18,10 @@ Kind = Literal[
     "text", "long_text", "number", "decimal", "yes_no", "date", "time",
     "choice", "choices", "person", "asset", "address",
 ]  # fmt: skip
+Figure = Literal[
+    "first_response", "time_to_accept", "time_to_resolve", "repair_time", "down_time", "time_between_failures",
+    "fixed_at_once", "satisfaction", "accepted_in_time", "resolved_in_time", "planned_in_time", "backlog",
+]  # fmt: skip
 MS = timedelta(milliseconds=1)
 
 
@@ -47,6 +51,19 @@ class StepSettings(_Form):
     role: Role
     before: timedelta = timedelta(0)
     priorities: tuple[Priority, ...] = (1, 2, 3, 4)
+
+
+class GoalSettings(_Form):
+    """What is good and what is bearable of a figure, in hours or per cent; beyond that it is red."""
+
+    green: float
+    amber: float
+
+    @model_validator(mode="after")
+    def _apart(self) -> GoalSettings:
+        if self.green == self.amber:
+            raise ValueError("green and amber are the same: the better one is green")
+        return self
 
 
 class FieldSettings(_Form):
@@ -88,6 +105,7 @@ class OrderSettings(_Form):
     signed: tuple[Priority, ...] = ()
     route: bool = False
     skill: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    goal: dict[Figure, GoalSettings] = Field(default_factory=dict)
     field: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")], FieldSettings] = Field(
         default_factory=dict
     )
@@ -118,6 +136,7 @@ class OrderSettings(_Form):
             "signed": self.signed,
             "route": self.route,
             "skills": self.skill,
+            "goals": {name: (goal.green, goal.amber) for name, goal in self.goal.items()},
             "fields": tuple(each.field(name) for name, each in self.field.items()),
         }
         if self.approval is not None:

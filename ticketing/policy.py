@@ -128,6 +128,7 @@ class Policy:
     auto_close_after: int = 7 * DAY
     auto_close_from: int = 3  # P3 and P4 only
     mute_days: int = 7
+    goals: Mapping[str, tuple[float, float]] = field(default_factory=dict)  # green and amber, by figure
 
     def due(self, priority: int, at: int) -> tuple[int, int]:
         """By when an order of this priority must be accepted and resolved, counted from ``at``."""

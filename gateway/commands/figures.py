@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from gateway.commands.options import AsJson, AtSite, desk_of, fail, moment, now_ms
+
+if TYPE_CHECKING:
+    from ticketing import Kpi
 
 app = typer.Typer()
 DAY = 86_400_000  # ms
@@ -48,7 +51,7 @@ def kpis(
             (
                 each.name.replace("_", " "),
                 _number(each.figure.value),
-                each.light or "",
+                _goal(each),
                 _number(each.before),
                 "" if each.change is None else f"{each.change:+.0f} %",
                 each.figure.n,
@@ -61,6 +64,14 @@ def kpis(
             for each in board
         ],
     )
+
+
+def _goal(kpi: Kpi) -> str:
+    """``≤ 24 green``: what is asked, and how it stands."""
+    if kpi.goal is None:
+        return ""
+    sign = "≤" if kpi.goal.less_is_better else "≥"
+    return f"{sign} {kpi.goal.green:g} {kpi.light or ''}".rstrip()
 
 
 def _number(value: float | None) -> str:

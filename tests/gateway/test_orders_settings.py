@@ -45,6 +45,10 @@ before = "30m"
 [skill]
 VIB = ["mechanics"]
 
+[goal.satisfaction]
+green = 95
+amber = 90
+
 [field.meter]
 kind = "number"
 zh = "表读数"
@@ -80,6 +84,7 @@ def test_everything_said_holds(tmp_path: Path) -> None:
     assert (found.pausing, found.signed, found.route) == (("parts",), (1, 2), True)
     assert [field.name for field in found.fields] == ["meter", "shift"]
     assert found.targets[4].resolve == 30 * DAY
+    assert found.goals == {"satisfaction": (95.0, 90.0)}
 
 
 def test_without_the_file_the_defaults_hold(tmp_path: Path) -> None:
@@ -97,6 +102,8 @@ def test_without_the_file_the_defaults_hold(tmp_path: Path) -> None:
         ('[[approval]]\nyuan = 5\nrole = "king"', "role"),
         ('pausing = ["lunch"]', "pausing"),
         ('[field.a]\nkind = "choice"\nzh = ""\nen = ""', "choices"),
+        ("[goal.happiness]\ngreen = 1\namber = 2", "goal"),
+        ("[goal.backlog]\ngreen = 2\namber = 2", "green"),
         ('[field.A-b]\nkind = "text"\nzh = ""\nen = ""', "field"),
     ],
 )

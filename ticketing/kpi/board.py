@@ -15,11 +15,14 @@ from ticketing.tables import asset, pm_due, pm_plan, run_log
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """What is good (green) and what is bearable (amber); beyond that it is red."""
+    """What is good (green) and what is bearable (amber); beyond that it is red. Hours or per cent."""
 
     green: float
     amber: float
-    less_is_better: bool = True
+
+    @property
+    def less_is_better(self) -> bool:
+        return self.green < self.amber
 
 
 GOALS: Mapping[str, Goal] = {
@@ -27,11 +30,11 @@ GOALS: Mapping[str, Goal] = {
     "time_to_accept": Goal(1, 8),
     "time_to_resolve": Goal(24, 72),
     "repair_time": Goal(4, 8),
-    "fixed_at_once": Goal(90, 80, less_is_better=False),
-    "satisfaction": Goal(90, 80, less_is_better=False),
-    "accepted_in_time": Goal(95, 85, less_is_better=False),
-    "resolved_in_time": Goal(95, 85, less_is_better=False),
-    "planned_in_time": Goal(95, 85, less_is_better=False),
+    "fixed_at_once": Goal(90, 80),
+    "satisfaction": Goal(90, 80),
+    "accepted_in_time": Goal(95, 85),
+    "resolved_in_time": Goal(95, 85),
+    "planned_in_time": Goal(95, 85),
 }
 
 
@@ -41,6 +44,7 @@ class Kpi:
 
     name: str
     figure: Figure
+    goal: Goal | None
     light: str | None  # green | amber | red; None without a goal or a value
     before: float | None
     change: float | None
@@ -53,9 +57,9 @@ def board(
     *,
     asset_class: str | None = None,
     imported: bool = False,
-    goals: Mapping[str, Goal] = GOALS,
 ) -> list[Kpi]:
     """All figures between two times, for the site or one class of assets; imported history apart."""
+    goals = {**GOALS, **{name: Goal(*figures) for name, figures in read.policy.goals.items()}}
     length = end - start
     told = stories(read, start - length, end, imported=imported)
     if asset_class is not None:
@@ -87,7 +91,7 @@ def _kpi(name: str, told: Sequence[Story], now: Window, then: Window, goal: Goal
     change = None
     if figure.value is not None and before:
         change = 100 * (figure.value - before) / before
-    return Kpi(name, figure, _light(figure.value, goal), before, change)
+    return Kpi(name, figure, goal, _light(figure.value, goal), before, change)
 
 
 def _light(value: float | None, goal: Goal | None) -> str | None:
