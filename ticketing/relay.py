@@ -27,9 +27,7 @@ LIMIT = 20  # sayings in one transaction of the shared core: everybody else who 
 TICK_EVERY = 5_000  # ms of the engine's time between two looks at the core's timers when nothing is said
 STEPS = "rule steps"  # the state that remembers them
 OURSELVES = "ourselves"  # the state that tells this gateway from one that took its name
-SIGNED = (
-    "signed by "  # a gateway: the state in the core that says which one that is, and when it was there last
-)
+SIGNED = "signed by "  # a gateway: the core's state that says which one that is, and when it was there last
 GONE_AFTER = 30_000  # ms without a signature after which the name is free
 
 
@@ -42,21 +40,22 @@ class Branch:
     def __init__(self, local: Desk, shared: Desk, heard: Callable[[], None] = lambda: None) -> None:
         self._local, self._shared, self.heard = local, shared, heard
         self._now = self._ticked = 0  # UTC ms: how far the engine has come, and the core's timers by it
+        with local.transaction() as own:
+            if (kept := own.load_state(OURSELVES)) is None:
+                own.save_state(OURSELVES, 0, secrets.token_bytes(16))
+                kept = own.load_state(OURSELVES)
+        assert kept is not None
+        self._ourselves = kept.blob
 
     def sign(self, gateway: str, at: int) -> None:
         """Say in the core that we are there at ``at``, and called so; NameTakenError if another one is."""
-        with self._local.transaction() as own:
-            kept = own.load_state(OURSELVES)
-            ourselves = kept.blob if kept else secrets.token_bytes(16)
-            if kept is None:
-                own.save_state(OURSELVES, at, ourselves)
         with self._shared.transaction() as tx:
             signed = tx.load_state(SIGNED + gateway)
-            if signed and signed.blob != ourselves and abs(at - signed.cursor) < GONE_AFTER:
+            if signed and signed.blob != self._ourselves and abs(at - signed.cursor) < GONE_AFTER:
                 raise NameTakenError(
                     f"another gateway of the site is called {gateway!r} too: give each its own `gateway` in site.toml"
                 )
-            tx.save_state(SIGNED + gateway, at, ourselves)
+            tx.save_state(SIGNED + gateway, at, self._ourselves)
 
     @contextmanager
     def transaction(self) -> Iterator[Forwarding]:
@@ -99,9 +98,11 @@ class Branch:
                 if len(rows) < limit:
                     tx.tick(now)
                 decisions = tx.decisions
-        except (NotFoundError, FieldError) as error:  # of one row
-            if len(rows) != 1:
-                return self.relay(1, told)
+        except (NotFoundError, FieldError) as error:
+            if not rows:
+                raise  # of a timer
+            if len(rows) > 1:
+                return self.relay(1, told)  # which one?
             decisions = [Decision("refused", None, f"{rows[0].verb} {rows[0].body[:200]}: {error}")]
         if len(rows) < limit:
             self._ticked = now
