@@ -12,7 +12,8 @@ Its shape (times are UTC ms, durations seconds)::
      "statistics": {"1h" | "24h" | "7d": {"n", "min", "mean", "max"}},
      "model": {"contributions": [{"signal", "share", "sigmas"}], "version",
                "forecast": {"signal", "limit", "unit", "hours", "low", "high", "shape"} or null} or null,
-     "earlier_orders": [{"number", "title_zh", "title_en", "state", "opened_at"}]}
+     "earlier_orders": [{"number", "title_zh", "title_en", "state", "opened_at"}],
+     "running": true, false, or null where nobody tells}
 """
 
 from __future__ import annotations
@@ -97,7 +98,8 @@ class Witness:
             "series": {"signal": decided.signal, "unit": unit, **NOTHING["series"]},
             "statistics": {},
             "model": self._model(decided.signal, contributions),
-            "earlier_orders": [],  # the ticket core knows them
+            "earlier_orders": [],  # the ticket core knows them, and whether the machine runs
+            "running": None,
         }
 
     def _model(self, signal: str, contributions: list[dict[str, Any]]) -> dict[str, Any] | None:

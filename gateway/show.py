@@ -113,6 +113,8 @@ def explanation(evidence: Sequence[Evidence]) -> None:
         )
         for given in body["inputs"]:
             out.print(f"  {given['signal']} = {given['value']} {given['unit']}")
+        if body.get("running") is not None:
+            out.print(f"  the machine {'ran' if body['running'] else 'stood'}")
         for name, numbers in body["statistics"].items():
             out.print(f"  last {name}: {_pairs(numbers)}")
         if body["model"]:

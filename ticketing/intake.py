@@ -16,7 +16,7 @@ from ticketing.attaching import press, recur
 from ticketing.auto_open import decide
 from ticketing.errors import FieldError
 from ticketing.fault_key import fault_key
-from ticketing.records import ENGINE, MINUTE, Alarm, Decision, OrderPolicy, RaisedAlarm, State
+from ticketing.records import ENGINE, MINUTE, Alarm, Asset, Decision, OrderPolicy, RaisedAlarm, State
 from ticketing.repair import watch_the_repair
 from ticketing.statements import Once
 from ticketing.suppression import inhibition_began, inhibition_ended, is_inhibited, is_shelved
@@ -67,7 +67,7 @@ def severity_raised(
     ready = _earliest(before.ready_at, _ready(before.policy, severity, at))
     tx.connection.execute(update(alarms).where(here).values(severity=severity, ready_at=ready))
     if body is not None:
-        _keep_evidence(tx, episode, severity, at, _with_earlier_orders(tx, before.asset, body))
+        _keep_evidence(tx, episode, severity, at, _with_our_part(tx, tx.asset(before.asset), body))
     alarm = tx.alarm(episode)
     journal.note(tx, alarm.asset, alarm.rule_id, episode, at=at, kind="severity_raised", text=str(severity))
     if not open_orders:
@@ -98,7 +98,7 @@ def cleared(tx: Writing, episode: str, at: int) -> None:
 
 
 def _keep(tx: Writing, given: RaisedAlarm) -> Alarm:
-    tx.asset(given.asset)  # unknown: NotFoundError before anything is written
+    asset = tx.asset(given.asset)  # unknown: NotFoundError before anything is written
     version = {"rule_id": given.rule_id, "sha256": given.rule_hash}
     tx.add_once(rule_version, **version, body=given.rule_body, first_seen_at=given.at)
     alarm = Alarm(
@@ -119,7 +119,7 @@ def _keep(tx: Writing, given: RaisedAlarm) -> Alarm:
     row["policy"] = events.canonical(asdict(given.policy))
     row["above"] = events.canonical(list(given.above))
     tx.add(alarms, **row)
-    body = _with_earlier_orders(tx, given.asset, given.evidence)
+    body = _with_our_part(tx, asset, given.evidence)
     _keep_evidence(tx, given.episode, given.severity, given.at, body)
     return alarm
 
@@ -139,11 +139,11 @@ def look_back(tx: Writing, episode: str, severity: int, past: Mapping[str, Any])
         tx.add_once(lookback, episode=episode, severity=severity, body=events.canonical(past))
 
 
-def _with_earlier_orders(tx: Writing, asset: str, body: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The evidence with the asset's last orders as they stand now, if it has a place for them."""
+def _with_our_part(tx: Writing, asset: Asset, body: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The evidence with the asset's last orders as they stand now and whether it runs, if it has a place for them."""
     if "earlier_orders" not in body:
         return body
-    return {**body, "earlier_orders": tx.earlier_orders(asset, limit=3)}
+    return {**body, "earlier_orders": tx.earlier_orders(asset.code, limit=3), "running": asset.running}
 
 
 def _ready(policy: OrderPolicy, severity: int, at: int) -> int | None:

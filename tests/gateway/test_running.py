@@ -102,11 +102,13 @@ def test_a_machine_runs_and_stands_once_its_signal_has_settled(tmp_path: Path) -
 
 def test_the_verify_window_counts_running_hours(tmp_path: Path) -> None:
     with house(site(tmp_path)) as it:
+        it.live(MINUTE, 1480)
         it.live(MINUTE, 1480, 6.0)
         it.live(MINUTE, 1480)
         now = it.at // 1_000_000
         with it.desk.transaction() as tx:
             (order,) = tx.orders()
+            assert tx.evidence(order.number)[0].body["running"] is True
             done = {"symptom": "VIB", "mechanism": "wear", "remedy": "replace"}
             for n, (move, who, fields) in enumerate(
                 [
