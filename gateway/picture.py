@@ -35,3 +35,12 @@ def png(svg: str, caption: str) -> bytes:
     made = typst.compile(_PAPER.encode(), format="png", ppi=PPI, font_paths=fonts, sys_inputs=inputs)
     assert isinstance(made, bytes)  # one page
     return made
+
+
+def typeset(text: str) -> bytes:
+    """A page of Typst markup as PNG."""
+    import typst
+
+    made = typst.compile(text.encode(), format="png", ppi=PPI)
+    assert isinstance(made, bytes)  # one page
+    return made

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -116,10 +116,16 @@ def show(name: Id, site: AtSite = None, as_json: AsJson = False) -> None:
 @app.command()
 def report(
     name: Id,
-    out: Annotated[Path | None, typer.Option(help="copy the page there; else print where it lies")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="copy the page there, as a picture if it ends in .png; else print where it lies"),
+    ] = None,
+    language: Annotated[
+        Literal["zh", "en"] | None, typer.Option(help="of a picture; else the site's")
+    ] = None,
     site: AtSite = None,
 ) -> None:
-    """The page that was written when the version was trained: one HTML file, Chinese and English."""
+    """The page that was written when the version was trained: one HTML file, Chinese and English; or a PNG of it."""
     place = site_of(site)
     with refusals():
         path = _register(place).path(_register(place).version(name), ".html")
@@ -128,8 +134,14 @@ def report(
     if out is None:
         typer.echo(str(path))
         return
+    page = path.read_bytes()
+    if out.suffix.lower() == ".png":
+        from gateway.report_picture import png
+
+        with refusals():
+            page = png(page.decode(), language or place.site.language)
     try:
-        out.write_bytes(path.read_bytes())
+        out.write_bytes(page)
     except OSError as error:
         fail(f"{out} cannot be written: {error.strerror}", 1)
 

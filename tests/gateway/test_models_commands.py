@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import struct
 import subprocess
 import sys
 import textwrap
@@ -151,6 +152,12 @@ def test_the_report_is_one_page_in_two_languages_with_pictures(site: Site, tmp_p
     out = tmp_path / "report.html"
     done(run(site, "report", "watch/pump-1/2", "--out", out))
     assert done(run(site, "report", "watch/pump-1/2")).strip().endswith("2.html")
+    done(run(site, "report", "watch/pump-1/2", "--out", tmp_path / "report.png", "--language", "en"))
+    drawn = (tmp_path / "report.png").read_bytes()
+    assert drawn.startswith(b"\x89PNG")
+    width, height = struct.unpack(">II", drawn[16:24])
+    assert width == 1520
+    assert height > 1000
     text = out.read_text(encoding="utf-8")
     page = ElementTree.fromstring(
         text.removeprefix("<!DOCTYPE html>")
