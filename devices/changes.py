@@ -27,10 +27,10 @@ class SlopeLimit:
         self._doubted, self._doubted_at = np.full((2, len(limited)), np.nan)
 
     def apply(self, now: float, values: NDArray[np.float64], quality: NDArray[np.uint8]) -> None:
-        """Mark what moved too fast since the reading before; ``quality`` changes in place."""
+        """Mark what moved too fast from the reading before (messages may come out of order); ``quality`` changes."""
         x, good = values[self._at], quality[self._at] == 0
-        near = np.abs(x - self._believed) <= self._limit * (now - self._believed_at)
-        again = np.abs(x - self._doubted) <= self._limit * (now - self._doubted_at)
+        near = np.abs(x - self._believed) <= self._limit * np.abs(now - self._believed_at)
+        again = np.abs(x - self._doubted) <= self._limit * np.abs(now - self._doubted_at)
         believed = good & (near | again | np.isnan(self._believed))
         doubted = good & ~believed
         self._believed[believed], self._believed_at[believed] = x[believed], now

@@ -16,11 +16,12 @@ from typing import Any
 
 from devices.batch import Emit
 from devices.line import Time
+from devices.mqtt_device import MqttDevice
 from devices.mqtt_line import MqttLine
 from devices.mqtt_packets import Message
 from devices.mqtt_reception import DeadLetter, DeviceTopics, Reception, log
 from devices.mqtt_session import BrokerError, Presence, Session, Take, connected
-from devices.mqtt_topics import MqttDevice, Topics
+from devices.mqtt_topics import Topics
 from devices.mqtt_waveform import Features
 from devices.source import SourceStatus
 

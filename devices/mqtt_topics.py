@@ -7,31 +7,26 @@ import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, model_validator
 
 from devices.batch import GOOD, Batch, Reason, SignalSet, bad, signal_set, uncertain
+from devices.changes import SlopeLimit
 from devices.conditioning import Conditioner
+from devices.mqtt_device import SIGNAL, MqttDevice, MqttPoint, path_of
 from devices.mqtt_packets import Message
 from devices.mqtt_payload import (
-    Kind,
-    Path,
     PayloadError,
-    TimeUnit,
-    column_path,
-    compile_path,
     number,
     numbers,
     parser,
     picker,
     time_ns,
 )
-from devices.mqtt_waveform import Features, Waveform
-from devices.settings import DeviceSettings, Scaled
+from devices.mqtt_waveform import Features
+from devices.settings import slope_limit
 
 MAX_PAYLOAD = 64 * 1024
 EARLIEST = 946_684_800_000_000_000  # 2000-01-01: a payload that says less has no clock
@@ -40,96 +35,7 @@ FEW = 12  # points that are conditioned one by one
 MAX_SHAPES = 256  # different sets of points that messages of one ``partial`` topic may carry
 
 _RETAINED, _TIME_UNCERTAIN = uncertain(Reason.RETAINED), uncertain(Reason.TIME_UNCERTAIN)
-_NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}"
-_SIGNAL = re.compile(f"{_NAME}/{_NAME}")
 _PLACE = re.compile(r"\{(\d+)\}")
-
-
-class MqttPoint(Scaled):
-    """Where a signal's value stands in the payload, and how it becomes engineering units."""
-
-    path: str | None = Field(
-        default=None,
-        description='motor.phases[0].current, a CSV column or "[2]"; the quantity\'s name if absent',
-    )
-
-
-class MqttDevice(DeviceSettings):
-    """A publisher, or with wildcards many alike.
-
-    In ``topic = "plant/+/state"`` the first wildcard's text is ``{1}`` in the points' names, so
-    ``"{1}/vib_rms"`` is ``fan-1/vib_rms`` for ``plant/fan-1/state``.
-    """
-
-    topic: str
-    payload: Kind = "json"
-    columns: tuple[str, ...] = Field(default=(), description="names of the CSV columns, in order")
-    separator: str = Field(default=",", min_length=1, max_length=1)
-    points: dict[str, MqttPoint] = Field(min_length=1)
-    partial: bool = Field(
-        default=False, description="a message may carry some of the points; otherwise what lacks is bad"
-    )
-    waveform: Waveform | None = Field(
-        default=None, description="an array of vibration samples, whose features are what the points pick"
-    )
-    time_path: str | None = Field(
-        default=None, description="the payload's own time; without, a sample's time is its arrival"
-    )
-    time_unit: TimeUnit | None = Field(default=None, description="told from the number's size if absent")
-    silence: timedelta = Field(
-        default=timedelta(minutes=5),
-        ge=timedelta(seconds=1),
-        description="no message for so long means: it is gone",
-    )
-    max_topics: int = Field(
-        default=1000, ge=1, description="topics that a wildcard may bind; what comes beyond is refused"
-    )
-
-    @model_validator(mode="after")
-    def _topic_and_names_agree(self) -> MqttDevice:
-        wildcards = _check_filter(self.topic)
-        places = [f"{{{n}}}" for n in range(1, wildcards + 1)]
-        for name in self.points:
-            if sorted(set(re.findall(r"\{\d+\}", name))) != places:
-                wanted = " and ".join(places) or "no {n}"
-                raise ValueError(
-                    f"topic {self.topic!r} wants {wanted} in the name of each point; found {name!r}"
-                )
-            if not places and not _SIGNAL.fullmatch(name):
-                raise ValueError(f'a point is called "<asset>/<quantity>"; found {name!r}')
-        return self
-
-    @model_validator(mode="after")
-    def _paths_suit_the_payload(self) -> MqttDevice:
-        if self.waveform is not None and self.payload != "json":
-            raise ValueError("a waveform is an array in a JSON payload")
-        if self.payload == "plain":
-            if len(self.points) > 1 or self.time_path:
-                raise ValueError("a plain payload is one number: it has one point and no time_path")
-            return self
-        for name, point in self.points.items():
-            path = path_of(name, point)
-            if "{" in path:
-                raise ValueError(f"say the path of {name!r}: it cannot be told from the name")
-            self.compiled(path)
-        if self.time_path is not None:
-            self.compiled(self.time_path)
-        return self
-
-    def signals(self) -> tuple[str, ...]:
-        """Names of its points; with wildcards these are patterns."""
-        return tuple(self.points)
-
-    def compiled(self, path: str) -> Path:
-        """``path`` as steps into this device's documents. ValueError if it cannot be one."""
-        if self.payload == "plain":
-            return ()
-        return column_path(path, self.columns) if self.payload == "csv" else compile_path(path)
-
-
-def path_of(name: str, point: MqttPoint) -> str:
-    """Where this point's value stands: said, or else under the name of its quantity."""
-    return point.path if point.path is not None else name.rpartition("/")[2]
 
 
 class Reading(NamedTuple):
@@ -152,6 +58,7 @@ class Route:
     seen: float
     silent: bool = False
     shapes: dict[bytes, SignalSet] = field(default_factory=dict)
+    slopes: SlopeLimit | None = None
 
 
 class Topics:
@@ -173,7 +80,7 @@ class Topics:
         self._plain = _plain(list(device.points.values()))
         self._good = np.zeros(len(device.points) + 1, np.uint8)
         names = () if self._matches.groups else tuple(device.points)
-        self.routes = {device.topic: Route(self._signals(names), now)}
+        self.routes = {device.topic: self._route(names, now)}
 
     @property
     def online(self) -> bool:
@@ -205,13 +112,13 @@ class Topics:
             return None
         names = tuple(_PLACE.sub(lambda place: found[int(place[1])], name) for name in self.device.points)
         for name in names:
-            if not _SIGNAL.fullmatch(name):
+            if not SIGNAL.fullmatch(name):
                 raise PayloadError(f'{name!r} is no "<asset>/<quantity>" of letters, digits, _ . -')
         if len(self.routes) >= self.device.max_topics and self.device.topic not in self.routes:
             raise PayloadError(f"more than max_topics = {self.device.max_topics} match {self.device.topic}")
         if waiting := self.routes.pop(self.device.topic, None):  # it stood for all while none was known
             self.heard(waiting, now)
-        route = self.routes[topic] = Route(self._signals(names), now)
+        route = self.routes[topic] = self._route(names, now)
         return route
 
     def read(self, route: Route, message: Message, arrival: int) -> Reading:
@@ -234,6 +141,8 @@ class Topics:
             doubt = _RETAINED
         if doubt:
             quality[:-1][quality[:-1] == GOOD] = doubt
+        if route.slopes is not None:
+            route.slopes.apply(time / 1e9, values, quality)
         batch = Batch(route.signals, time, arrival, values, quality)
         if self.device.partial and None in found:
             batch = self._present(route, batch, [each is not None for each in found])
@@ -248,6 +157,9 @@ class Topics:
         quality = np.full(width, bad(reason), np.uint8)
         values[-1], quality[-1] = self.online, GOOD
         return Batch(route.signals, time, time, values, quality)
+
+    def _route(self, names: tuple[str, ...], now: float) -> Route:
+        return Route(self._signals(names), now, slopes=slope_limit(list(self.device.points.values())))
 
     def _signals(self, names: tuple[str, ...]) -> SignalSet:
         return signal_set(self.name, (*names, f"{self.name}/online"))
@@ -302,19 +214,6 @@ def _plain(points: Sequence[MqttPoint]) -> list[tuple[float, float, float, float
         return None
     whole = (-sys.float_info.max, sys.float_info.max)
     return [(point.scale, point.offset, *(point.range or whole)) for point in points]
-
-
-def _check_filter(topic: str) -> int:
-    """How many wildcards this topic filter has. ValueError if it is none that we may use."""
-    levels = topic.split("/")
-    if not topic or topic.startswith("$") or "\0" in topic:
-        raise ValueError(f"{topic!r} is no device's topic ($-topics are the broker's own)")
-    for place, level in enumerate(levels):
-        if level == "+" or (level == "#" and place == len(levels) - 1):
-            continue
-        if "+" in level or "#" in level:
-            raise ValueError(f"in {topic!r} a + must be a whole level and a # the last; found {level!r}")
-    return levels.count("+") + levels.count("#")
 
 
 def _pattern(topic: str) -> str:

@@ -71,12 +71,13 @@ def _ordered(value: tuple[float, float] | None) -> tuple[float, float] | None:
 
 
 class Scaled(Settings):
-    """How a raw number becomes an engineering value: ``raw * scale + offset``."""
+    """How a raw number becomes an engineering value, ``raw * scale + offset``; ``slope`` is the fastest per second."""
 
     scale: float = 1.0
     offset: float = 0.0
     sentinel: tuple[float, ...] = ()
     range: Annotated[tuple[float, float] | None, AfterValidator(_ordered)] = None
+    slope: float | None = Field(default=None, gt=0)
 
     @property
     def sentinels(self) -> tuple[float, ...]:
@@ -85,9 +86,8 @@ class Scaled(Settings):
 
 
 class Polled(Scaled):
-    """A number that is asked for: how fast it can move (per second), and what change is worth a report."""
+    """A number that is asked for, and what change is worth a report."""
 
-    slope: float | None = Field(default=None, gt=0)
     deadband: float = Field(default=0.0, ge=0)
 
 
@@ -115,7 +115,7 @@ class PolledDevice(DeviceSettings):
             raise ValueError("longest_silence is shorter than period: readings come less often than that")
 
 
-def slope_limit(points: Sequence[Polled]) -> SlopeLimit | None:
+def slope_limit(points: Sequence[Scaled]) -> SlopeLimit | None:
     """What watches how fast these points move."""
     return SlopeLimit([p.slope for p in points]) if any(p.slope for p in points) else None
 

@@ -21,7 +21,7 @@ from devices.mqtt_packets import Message
 from devices.mqtt_payload import PayloadError
 from devices.mqtt_payload import number as as_number
 from devices.mqtt_topics import AHEAD, EARLIEST, MAX_PAYLOAD, MAX_SHAPES, Reading, Route
-from devices.settings import DeviceSettings, PointName, Scaled
+from devices.settings import DeviceSettings, PointName, Scaled, slope_limit
 from devices.sparkplug_payload import BD_SEQ, Metric, Payload, number, payload
 
 NAMESPACE: Final = "spBv1.0"
@@ -84,6 +84,7 @@ class SparkplugTopics:
         for place, point in enumerate(points):
             self._places.setdefault((point.device, point.metric), []).append(place)
         self._conditioner = Conditioner(list(points))
+        self._slopes = slope_limit(list(points))
         self._devices = np.array([point.device for point in points])
         self._raw = np.full(len(points), math.nan)
         self._lack = np.full(len(points), _STALE, np.uint8)  # why there is no value; GOOD where there is one
@@ -224,6 +225,8 @@ class SparkplugTopics:
 
     def _batch(self, time: int, arrival: int, doubt: int) -> Batch:
         values, quality = self._conditioned(self._raw, self._lack, doubt)
+        if self._slopes is not None:
+            self._slopes.apply(time / 1e9, values, quality)
         return Batch(self._signals, time, arrival, values, quality)
 
     def _historical(self, ms: int, found: list[tuple[list[int], Metric]], arrival: int) -> Batch:

@@ -17,10 +17,11 @@ from devices.batch import BAD, Batch, Reason, describe
 from devices.kinds import clashes
 from devices.line import Time
 from devices.mqtt import MqttLine
+from devices.mqtt_device import MqttDevice
 from devices.mqtt_packets import Message
 from devices.mqtt_payload import PayloadError
 from devices.mqtt_reception import Reception
-from devices.mqtt_topics import MAX_SHAPES, MqttDevice, Reading, Route, Topics
+from devices.mqtt_topics import MAX_SHAPES, Reading, Route, Topics
 
 NOW = 1_700_000_000_000_000_000
 VIB: dict[str, Any] = {"fan-1/vib": {}}
@@ -285,3 +286,25 @@ def test_a_block_that_cannot_be_read_is_bad_and_kept_as_a_dead_letter(sent: byte
     assert reading.complaint == complaint
     assert reading.batch is not None
     assert describe(reading.batch.quality[0]) == "bad:decode"
+
+
+def test_what_moves_faster_than_its_slope_is_doubted_on_each_topic_by_itself() -> None:
+    made = Topics(
+        "fans", device(topic="p/+", points={"{1}/vib": {"slope": 1.0}}, time_path="ts", partial=True), 0.0
+    )
+    start = NOW // 1_000_000
+
+    def said(fan: str, second: int, vib: float) -> str:
+        route = made.routes.get(f"p/{fan}") or made.bind(f"p/{fan}", 0.0)
+        assert route
+        sent = b'{"ts": %d, "vib": %.1f}' % (start + 1000 * second, vib)
+        batch = made.read(route, Message(f"p/{fan}", sent), NOW).batch
+        assert batch
+        return describe(int(batch.quality[0]))
+
+    assert [said("fan-1", n, vib) for n, vib in enumerate([2.0, 2.5, 40.0, 3.0])] == [
+        "good", "good", "uncertain:slope", "good",
+    ]  # fmt: skip
+    assert said("fan-2", 3, 40.0) == "good", "another fan's first word"
+    assert said("fan-1", 1, 2.6) == "good", "late, and as it was"
+    assert said("fan-1", 60, 40.0) == "good", "it had a minute for that"

@@ -207,6 +207,22 @@ def test_a_dead_device_takes_its_own_values_only() -> None:
     assert shown(node.say("DBIRTH", *DBIRTH, device="drive").batch)["pump-1/speed"] == (1478.0, "good")
 
 
+def test_a_metric_that_moves_too_fast_is_doubted_and_one_that_stands_still_is_not() -> None:
+    points = {"pump-1/flow": {"metric": "Flow", "slope": 2.0}, "pump-1/speed": {"metric": "Other"}}
+    node = Node()
+    settings = {"line": "broker", "group": "plant", "node": "edge-1", "points": points}
+    node.topics = SparkplugTopics("edge", SparkplugDevice.model_validate(settings), 0.0)
+    node.say("NBIRTH", *NBIRTH)
+    for ms, value, quality in (
+        (1000, 181.0, "good"),
+        (2000, 250.0, "uncertain:slope"),
+        (3000, 182.0, "good"),
+    ):
+        found = shown(node.say("NDATA", metric(value=value, alias=1, time=MS + ms)).batch)
+        assert found["pump-1/flow"] == (value, quality)
+        assert found["pump-1/speed"] == (9.0, "good")
+
+
 def test_what_the_node_had_kept_is_stored_at_its_own_times_and_not_judged() -> None:
     node = Node().born()
     kept = [metric(value=float(n), alias=1, time=MS - 1000 * n, historical=1) for n in (3, 2)]

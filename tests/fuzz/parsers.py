@@ -22,8 +22,9 @@ from devices.instrument import InstrumentDevice, TextLines, sentence
 from devices.modbus_frame import AsciiFraming, RtuFraming
 from devices.modbus_pdu import Question, identification
 from devices.modbus_wire import Framing, SharedWire, TcpWire
+from devices.mqtt_device import MqttDevice
 from devices.mqtt_packets import LONGEST, Message, Packet, PacketReader, ProtocolError, message
-from devices.mqtt_topics import MqttDevice, Reading, Topics
+from devices.mqtt_topics import Reading, Topics
 from devices.register import Block, Register, compile_decoder
 from devices.sparkplug_node import SparkplugDevice, SparkplugTopics
 from devices.wire import GarbledError
