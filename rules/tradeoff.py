@@ -178,9 +178,10 @@ def beyond(peaks: Sequence[float], upwards: bool, steps: int = 12) -> list[float
 
 def _just_beyond(peak: float, upwards: bool) -> float:
     digits = 2 - math.floor(math.log10(abs(peak))) if peak else 2
-    scale = 10.0**digits
-    rounded = (math.floor(peak * scale) + 1) / scale if upwards else (math.ceil(peak * scale) - 1) / scale
-    return round(rounded, max(digits, 0))
+    step, sign = 10.0**-digits, 1 if upwards else -1
+    near = round(round(peak, digits) + sign * step, digits)
+    before = round(near - sign * step, digits)
+    return before if sign * before > sign * peak else near
 
 
 def _with_neighbours(points: Sequence[Point], i: int) -> float:

@@ -4,13 +4,27 @@ from __future__ import annotations
 
 import math
 import tomllib
+from datetime import timedelta
 
 import numpy as np
 import pytest
 
 from rules import Rule, RuleError, RuleSettings, bind
 from rules.replay import replay, rows
-from rules.tradeoff import DAY, Fault, Outcome, Point, as_toml, judge, knee, spread_values, variant
+from rules.tradeoff import (
+    DAY,
+    DEADBAND,
+    Fault,
+    Outcome,
+    Point,
+    as_toml,
+    beyond,
+    judge,
+    knee,
+    quieter,
+    spread_values,
+    variant,
+)
 
 HOUR = 3_600_000_000_000
 FORM = {"failure_mode": "OHE", "scope": {"class": "pump"}, "signal": "temp", "above": 80, "on_delay": "1m"}
@@ -96,3 +110,52 @@ def test_values_are_such_as_people_write() -> None:
     assert spread_values(1.8873, 2.6131, 4) == [1.89, 2.13, 2.37, 2.61]
     assert spread_values(100, 500, 5) == [100, 200, 300, 400, 500]
     assert spread_values(3, 3, 5) == [3]
+
+
+def test_what_nobody_knows_counts_neither_way_and_swings_are_counted() -> None:
+    times = np.arange(600, dtype=np.int64) * (HOUR // 60)
+    values = np.where((times // HOUR) % 2 == 1, 90.0, 70.0)  # five alarms
+    said = replay(bind(RULE, "p", {"temp": None}), times, values[:, None])[1]
+    assert judge(said, [], 0, 10 * HOUR).false_alarms == 5
+    assert judge(said, [], 0, 10 * HOUR, unknown=[(0, 4 * HOUR)]).false_alarms == 3
+    swinging = RULE.settings.model_copy(
+        update={"clear": RULE.settings.clear.model_copy(update={"off_delay": timedelta(hours=2)})}
+    )
+    said = replay(bind(Rule("hot", swinging), "p", {"temp": None}), times, values[:, None])[1]
+    found = judge(said, [], 0, 10 * HOUR)
+    assert (found.false_alarms, found.swings, found.noise) == (1, 4, 5)
+
+
+def quiet(false: int, missed: int = 0, swings: int = 0) -> Outcome:
+    return Outcome(false_alarms=false, missed=missed, swings=swings)
+
+
+@pytest.mark.parametrize(
+    ("points", "wanted"),
+    [
+        ([quiet(9), quiet(1), quiet(0)], 1),  # nine tenths are enough: the least change
+        ([quiet(0, missed=2), quiet(1, missed=1)], 1),  # nothing that was found is lost
+        ([quiet(0, missed=2)], None),
+        ([quiet(2), quiet(0, swings=2)], None),
+        ([], None),
+    ],
+)
+def test_the_nearest_value_that_takes_the_noise_away_and_loses_nothing(
+    points: list[Outcome], wanted: int | None
+) -> None:
+    found = [Point(float(i), outcome) for i, outcome in enumerate(points)]
+    assert quieter(found, quiet(6, missed=1, swings=4)) == wanted
+
+
+def test_limits_are_tried_just_beyond_the_peaks() -> None:
+    assert beyond([4.7, 5.0, 4.81, 120.0], True, steps=4) == [4.71, 4.82, 5.01, 121.0]
+    assert beyond([0.4, 0.3], False, steps=2) == [0.399, 0.299]
+    assert beyond([-5.0], True) == [-4.99]
+    assert beyond([0.0], True) == [0.01]
+
+
+def test_a_deadband_may_be_tried_too() -> None:
+    assert variant(RULE, DEADBAND, 2.5, 3).settings.clear.deadband == 2.5
+    assert tomllib.loads(as_toml(RULE, DEADBAND, 2.5, 3, None)) == {
+        "rule": {"hot": {"clear": {"deadband": 2.5}}}
+    }
