@@ -17,7 +17,15 @@ from devices.conditioning import Conditioner
 from devices.line import Line, Time
 from devices.sentence import Checksum, Sentence
 from devices.serial_line import SerialLine, serial_opener
-from devices.settings import LineSettings, NotNegative, PointName, Polled, PolledDevice, Positive, slope_limit
+from devices.settings import (
+    LineSettings,
+    NotNegative,
+    PointName,
+    PolledDevice,
+    Positive,
+    Reported,
+    slope_limit,
+)
 from devices.unit import Reading, Request
 from devices.wire import GarbledError, Opener, QuietWire, SilentError, Wire, tcp_opener
 
@@ -45,7 +53,7 @@ class TcpAsciiLine(LineSettings):
     latency: Positive | None = None
 
 
-class InstrumentPoint(Polled):
+class InstrumentPoint(Reported):
     """Which named group of the pattern is this signal."""
 
     field: str

@@ -7,10 +7,10 @@ from functools import cache
 from pydantic import Field, model_validator
 
 from devices.register import BIT_TABLES, Order, Register, Table, Type, orders
-from devices.settings import Polled, Positive
+from devices.settings import Positive, Reported
 
 
-class ModbusPoint(Polled):
+class ModbusPoint(Reported):
     """Where one signal stands in the device's map, and what its number means.
 
     ``unit``, as a profile gives it, must be that of the signal.

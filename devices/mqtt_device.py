@@ -9,13 +9,13 @@ from pydantic import Field, model_validator
 
 from devices.mqtt_payload import Kind, Path, TimeUnit, column_path, compile_path
 from devices.mqtt_waveform import Waveform
-from devices.settings import DeviceSettings, Scaled
+from devices.settings import Reported, Reporting
 
 _NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}"
 SIGNAL = re.compile(f"{_NAME}/{_NAME}")
 
 
-class MqttPoint(Scaled):
+class MqttPoint(Reported):
     """Where a signal's value stands in the payload, and how it becomes engineering units."""
 
     path: str | None = Field(
@@ -24,7 +24,7 @@ class MqttPoint(Scaled):
     )
 
 
-class MqttDevice(DeviceSettings):
+class MqttDevice(Reporting):
     """A publisher, or with wildcards many alike.
 
     In ``topic = "plant/+/state"`` the first wildcard's text is ``{1}`` in the points' names, so
@@ -67,6 +67,13 @@ class MqttDevice(DeviceSettings):
                 )
             if not places and not SIGNAL.fullmatch(name):
                 raise ValueError(f'a point is called "<asset>/<quantity>"; found {name!r}')
+        return self
+
+    @model_validator(mode="after")
+    def _reports_fit(self) -> MqttDevice:
+        self.check_reports(self.points)
+        if self.partial and self.longest_silence is not None:
+            raise ValueError("a partial message carries what changed already: leave out longest_silence")
         return self
 
     @model_validator(mode="after")

@@ -149,7 +149,7 @@ class Reception:
         if bound is None:
             done()
             return
-        batch, _, more, _ = self._read(*bound, message, now, arrival)
+        batch, _, more, *_ = self._read(*bound, message, now, arrival)
         for each in more:  # they are durable before the last, which acknowledges for all
             self._hand_over(bound[0], message, each, _nobody_waits, emit)
         if batch is None:
@@ -251,7 +251,7 @@ class Reception:
             tally.failed += 1
             listener.since, listener.detail = self._clock.wall(), reading.gone
         elif reading.batch is None:
-            tally.skip("nothing_for_us")
+            tally.skip("unchanged" if reading.unchanged else "nothing_for_us")
         else:
             tally.read += 1
             if reading.more:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from devices.batch import GOOD, Batch, Reason, SignalSet, bad, signal_set, uncertain
-from devices.changes import SlopeLimit
+from devices.changes import Changes, SlopeLimit
 from devices.conditioning import Conditioner
 from devices.mqtt_device import SIGNAL, MqttDevice, MqttPoint, path_of
 from devices.mqtt_packets import Message
@@ -48,6 +48,7 @@ class Reading(NamedTuple):
     complaint: str = ""
     more: tuple[Batch, ...] = ()
     gone: str = ""
+    unchanged: bool = False  # nothing in it is worth a report
 
 
 @dataclass(slots=True, eq=False)
@@ -59,6 +60,7 @@ class Route:
     silent: bool = False
     shapes: dict[bytes, SignalSet] = field(default_factory=dict)
     slopes: SlopeLimit | None = None
+    changes: Changes | None = None
 
 
 class Topics:
@@ -143,6 +145,8 @@ class Topics:
             quality[:-1][quality[:-1] == GOOD] = doubt
         if route.slopes is not None:
             route.slopes.apply(time / 1e9, values, quality)
+        if route.changes is not None and not route.changes.worth(time / 1e9, values, quality):
+            return Reading(None, unchanged=True)
         batch = Batch(route.signals, time, arrival, values, quality)
         if self.device.partial and None in found:
             batch = self._present(route, batch, [each is not None for each in found])
@@ -152,6 +156,8 @@ class Topics:
 
     def absent(self, route: Route, time: int, reason: Reason) -> Batch:
         """A batch without values: the topic fell silent, or what came cannot be read."""
+        if route.changes is not None:
+            route.changes.forget()  # what comes after this is news
         width = len(route.signals.names)
         values = np.full(width, math.nan)
         quality = np.full(width, bad(reason), np.uint8)
@@ -159,7 +165,10 @@ class Topics:
         return Batch(route.signals, time, time, values, quality)
 
     def _route(self, names: tuple[str, ...], now: float) -> Route:
-        return Route(self._signals(names), now, slopes=slope_limit(list(self.device.points.values())))
+        points = list(self.device.points.values())
+        return Route(
+            self._signals(names), now, slopes=slope_limit(points), changes=self.device.changes(points, 0.0)
+        )
 
     def _signals(self, names: tuple[str, ...]) -> SignalSet:
         return signal_set(self.name, (*names, f"{self.name}/online"))

@@ -85,25 +85,24 @@ class Scaled(Settings):
         return self.sentinel
 
 
-class Polled(Scaled):
-    """A number that is asked for, and what change is worth a report."""
+class Reported(Scaled):
+    """A number, and what change of it is worth a report."""
 
     deadband: float = Field(default=0.0, ge=0)
 
 
-class PolledDevice(DeviceSettings):
-    """A device that is asked. With ``longest_silence`` only changes are reported, and one reading at least so often."""
+class Reporting(DeviceSettings):
+    """With ``longest_silence`` only changes are reported, and one reading at least so often."""
 
-    period: Positive = timedelta(seconds=1)
     longest_silence: Positive | None = None
 
-    def changes(self, points: Sequence[Polled], period: float) -> Changes | None:
+    def changes(self, points: Sequence[Reported], period: float) -> Changes | None:
         """What reports these points by exception, the device's "online" after them."""
         if self.longest_silence is None:
             return None
         return Changes([*(p.deadband for p in points), 0.0], self.longest_silence.total_seconds(), period)
 
-    def check_reports(self, points: Mapping[str, Polled]) -> None:
+    def check_reports(self, points: Mapping[str, Reported]) -> None:
         """Raises ValueError when the settings of its reports contradict each other."""
         if self.longest_silence is None:
             for name, point in points.items():
@@ -111,7 +110,17 @@ class PolledDevice(DeviceSettings):
                     raise ValueError(
                         f'{name} has a deadband: the device needs longest_silence, such as "60s"'
                     )
-        elif self.longest_silence < self.period:
+
+
+class PolledDevice(Reporting):
+    """A device that is asked."""
+
+    period: Positive = timedelta(seconds=1)
+
+    def check_reports(self, points: Mapping[str, Reported]) -> None:
+        """See Reporting."""
+        super().check_reports(points)
+        if self.longest_silence is not None and self.longest_silence < self.period:
             raise ValueError("longest_silence is shorter than period: readings come less often than that")
 
 

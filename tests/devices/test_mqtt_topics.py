@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -308,3 +310,52 @@ def test_what_moves_faster_than_its_slope_is_doubted_on_each_topic_by_itself() -
     assert said("fan-2", 3, 40.0) == "good", "another fan's first word"
     assert said("fan-1", 1, 2.6) == "good", "late, and as it was"
     assert said("fan-1", 60, 40.0) == "good", "it had a minute for that"
+
+
+def test_only_what_changed_is_reported_and_once_in_a_while_all_the_same() -> None:
+    points = {"fan-1/vib": {"deadband": 0.5}, "fan-1/temp": {}}
+    made, route = topics(points=points, longest_silence="PT1M", time_path="ts")
+    start = NOW // 1_000_000
+
+    def said(second: int, vib: float | None, temp: float = 60.0) -> str:
+        sent = json.dumps({"ts": start + 1000 * second, "vib": vib, "temp": temp}).encode()
+        reading = made.read(route, Message("t", sent), NOW)
+        assert reading.unchanged == (reading.batch is None)
+        return "-" if reading.unchanged else "r"
+
+    told = [said(0, 2.0), said(1, 2.4), said(2, 2.5), said(3, 2.6), said(4, 2.6, 61), said(5, 2.6, 61)]
+    assert "".join(told) == "r--rr-"
+    assert said(63, 2.6, 61) == "-"
+    assert said(65, 2.6, 61) == "r", "a minute of silence"
+    assert said(66, None, 61) == "r", "its quality changed"
+    assert said(67, None, 61) == "-"
+    made.absent(route, NOW, Reason.COMM_LOST)
+    assert said(68, None, 61) == "r", "the topic was silent in between"
+
+
+def test_what_is_not_worth_a_report_is_acknowledged_and_counted() -> None:
+    acknowledged: list[int] = []
+    session: Any = SimpleNamespace(ack=acknowledged.append)
+    reception = Reception({"fan": device(longest_silence="PT1M")}, Time(wall=lambda: NOW), None)
+    taken: list[Batch] = []
+
+    def emit(batch: Batch, done: Any = None) -> bool:
+        taken.append(batch)
+        return True  # it is durable later, and acknowledged then
+
+    reception.take(session, [Message("t", b'{"vib": 2.5}', n) for n in (1, 2, 3)], emit)
+    tally = reception.listeners[0].tally
+    assert (len(taken), acknowledged) == (1, [2, 3])
+    assert (tally.expected, tally.read, tally.skipped) == (3, 1, {"unchanged": 2})
+
+
+@pytest.mark.parametrize(
+    ("settings", "complaint"),
+    [
+        ({"points": {"fan-1/vib": {"deadband": 1}}}, "the device needs longest_silence"),
+        ({"partial": True, "longest_silence": "PT1M"}, "carries what changed already"),
+    ],
+)
+def test_reports_that_contradict_each_other_are_mistakes(settings: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(ValidationError, match=complaint):
+        device(**settings)

@@ -226,7 +226,7 @@ def test_a_metric_that_moves_too_fast_is_doubted_and_one_that_stands_still_is_no
 def test_what_the_node_had_kept_is_stored_at_its_own_times_and_not_judged() -> None:
     node = Node().born()
     kept = [metric(value=float(n), alias=1, time=MS - 1000 * n, historical=1) for n in (3, 2)]
-    batch, _, more, _ = node.say("NDATA", *kept, metric(value=181.0, alias=1))
+    batch, _, more, *_ = node.say("NDATA", *kept, metric(value=181.0, alias=1))
     assert shown(batch)["pump-1/flow"] == (181.0, "good")
     assert [each.time for each in more] == [(MS - 3000) * 1_000_000, (MS - 2000) * 1_000_000]
     assert shown(more[0]) == {"pump-1/flow": (3.0, "uncertain:late"), "edge/online": (1.0, "uncertain:late")}
