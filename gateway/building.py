@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Mapping
 
 from gateway.config import Site, overrides, scoped, spans
@@ -36,6 +37,9 @@ def bound_rules(
     ``steps`` are those that versions of rules have taken: they go before what the file says.
     Asset by asset: what arrives in one batch then lies together in the panel's memory.
     """
+    for device in site.devices.values():
+        for signal in device.signals():
+            sys.intern(signal)  # so that a rule's names of signals are the devices' own, and not 50 000 more
     of_asset: dict[str, list[str]] = {}
     for name, rule in rules.items():
         if rule.settings.mode != "off":

@@ -272,9 +272,9 @@ class History:
         times, values, quality = [], [], []
         with self._lock:
             for chunk in self._open.values():
-                if signal not in chunk.places:
+                if signal not in chunk.signals.names:
                     continue
-                t, v, q = chunk.column(chunk.places[signal])
+                t, v, q = chunk.column(chunk.signals.names.index(signal))
                 good = (t >= start) & (q & BAD == 0)
                 times.append(t[good])
                 values.append(v[good])
@@ -331,7 +331,6 @@ class _OpenChunk:
 
     def __init__(self, signals: SignalSet, entry: Entry) -> None:
         self.signals = signals
-        self.places = {name: column for column, name in enumerate(signals.names)}
         self.first_id = self.last_id = entry.id
         self.opened = entry.time
         self.rows = 0

@@ -45,10 +45,14 @@ _PASSING = (
 )
 
 
+_CACHE = "PRAGMA cache_size = -512"  # KiB: the system keeps files in memory too
+
+
 def writing(path: Path) -> Connection:
     """The one connection that writes and checkpoints ``path``; commits are durable when they return."""
     connection = _connect(path, isolation_level=None, check_same_thread=False)
     connection.execute("PRAGMA busy_timeout = 5000")
+    connection.execute(_CACHE)
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA journal_size_limit = 4194304")
@@ -61,6 +65,7 @@ def reading(path: Path, *, finished: bool = False) -> Connection:
     address = f"{path.absolute().as_uri()}?{mode}"
     connection = _connect(address, uri=True, isolation_level=None, check_same_thread=False)
     connection.execute("PRAGMA busy_timeout = 5000")
+    connection.execute(_CACHE)
     connection.execute("PRAGMA query_only = ON")
     return connection
 

@@ -39,10 +39,11 @@ class Pushed:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How one signal set meets the panel; ``slots`` belong to its ``columns``."""
+    """How one signal set meets the panel: ``slots`` for its ``columns``, ``size`` of each; neighbours are a slice."""
 
-    columns: Slots
-    slots: Slots
+    size: int
+    columns: Slots | slice
+    slots: Slots | slice
     windows: tuple[Pushed, ...]
     derived: tuple[Derived, ...]
     derived_slots: Slots
@@ -69,9 +70,6 @@ class Layout:
         self._over: dict[str, list[Window]] = {}
         for window in windows:
             self._over.setdefault(window.signal, []).append(window)
-        self.members: dict[Program, list[int]] = {}
-        for b, bound in enumerate(bounds):
-            self.members.setdefault(bound.program, []).append(b)
         derived = [
             (b, bound, feature)
             for b, bound in enumerate(bounds)
@@ -94,6 +92,13 @@ class Layout:
         self._rules = owners[order]
         counts = np.bincount(np.array(flat, np.intp), minlength=len(self.slot))
         self._start = np.concatenate(([0], np.cumsum(counts)))
+
+    def programs(self) -> dict[Program, list[int]]:
+        """Which rules share a program, as places in ``bounds``."""
+        found: dict[Program, list[int]] = {}
+        for b, bound in enumerate(self.bounds):
+            found.setdefault(bound.program, []).append(b)
+        return found
 
     def inputs_of(self, bound: Bound) -> list[int]:
         """The slots of the rule's signals and windows, in the order that ``step`` wants."""
@@ -130,8 +135,9 @@ class Layout:
         windows = [(at, window) for at, name in enumerate(known) for window in self._over.get(name, ())]
         derived = self._derived_over([self.slot[name] for name in known])
         return Plan(
-            np.array(columns, np.intp),
-            np.array([self.slot[name] for name in known], np.intp),
+            len(known),
+            _as_slice(columns),
+            _as_slice([self.slot[name] for name in known]),
             self._pushed(windows),
             derived,
             np.concatenate([group.into for group in derived]) if derived else np.empty(0, np.intp),
@@ -169,6 +175,18 @@ class Layout:
         assert compute is not None
         inputs = np.array([self.inputs_of(self.bounds[b]) for b in members], np.intp)
         return Derived(compute, tuple(inputs.T.copy()), self.feature_slots(feature, members), program.max_gap)
+
+
+def chosen(slots: Slots | slice, which: NDArray[np.bool_]) -> Slots:
+    """Those of ``slots`` where ``which`` is true."""
+    return np.flatnonzero(which) + slots.start if isinstance(slots, slice) else slots[which]
+
+
+def _as_slice(places: Sequence[int]) -> Slots | slice:
+    """A slice looks at memory where it is, an array of places copies it."""
+    if places and list(places) == list(range(places[0], places[0] + len(places))):
+        return slice(places[0], places[0] + len(places))
+    return np.array(places, np.intp)
 
 
 def asset_of(signal: str) -> str:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from rules import snapshot
 from rules.episode import State, step
-from rules.layout import AGE, Derived, Group, Layout, Plan, Slots
+from rules.layout import AGE, Derived, Group, Layout, Plan, Slots, chosen
 from rules.rule import Bound, Program
 from rules.transition import Transition, episode_name, report
 from rules.watch import Watch, watch
@@ -62,7 +62,7 @@ class Panel:
             view.layout, view.plan = self._layout, self._layout.plan(view.names)
             self._settle_in(view)
         plan = view.plan
-        if not plan.slots.size:
+        if not plan.size:
             return []
         fresh = self._time[plan.slots] < time
         x = values[plan.columns]
@@ -72,7 +72,7 @@ class Panel:
         if np.count_nonzero(fresh) == fresh.size:
             tripped = self._take(plan.slots, time, x, all_good)
         else:
-            tripped = self._take(plan.slots[fresh], time, x[fresh], all_good)
+            tripped = self._take(chosen(plan.slots, fresh), time, x[fresh], all_good)
         if plan.windows:
             tripped += self._push(plan, time, x, fresh)
         if plan.derived:
@@ -91,7 +91,7 @@ class Panel:
         known = not np.isnan(ages).any()
         return self._step(self._take(self._age_slots, self._ages.clock, ages, all_good=known))
 
-    def _take(self, slots: Slots, time: int, x: Values, all_good: bool) -> list[int]:
+    def _take(self, slots: Slots | slice, time: int, x: Values, all_good: bool) -> list[int]:
         """Keep these values; return the slots that left their interval."""
         self._time[slots] = time
         self._value[slots] = x
@@ -100,7 +100,7 @@ class Panel:
             out |= self._timing[slots]  # a sample without value moves nothing, but it stops running timers
         if not np.count_nonzero(out):
             return []
-        tripped: list[int] = slots[out].tolist()
+        tripped: list[int] = chosen(slots, out).tolist()
         return tripped
 
     def _push(self, plan: Plan, time: int, x: Values, fresh: NDArray[np.bool_]) -> list[int]:
@@ -221,7 +221,7 @@ class Panel:
         self._states: dict[int, State] = {}
         self._watch: dict[int, tuple[Interval, ...] | None] = {}
         self._at_rest: dict[Program, Watch] = {}
-        for program, members in self._layout.members.items():
+        for program, members in self._layout.programs().items():
             first = self._bounds[members[0]]
             unknown = [math.nan] * len(self._layout.inputs_of(first))
             self._at_rest[program] = watch(first, _REST, unknown) or ()
