@@ -127,10 +127,10 @@ def _schedule(name: str, what: str, found: Steady) -> Figure:
 
 def drained(folder: Path, _store: str) -> list[Figure]:
     """P8: a full spool into InfluxDB, beside bare posts of the same lines; no wires and no rules."""
-    groups = bench_storage.entries(bench_storage.batches(100, 50, 800))
+    groups = bench_storage.entries(bench_storage.batches(100, 50, 400))
     with influxdb(folder) as influxd:
         found = bench_storage.share_of_influxdb(groups, influxd.url)
-    what = "4 M points out of the spool into InfluxDB, "
+    what = "2 M points out of the spool into InfluxDB, "
     rates = f"{found.share:.0%} ({found.ours / 1e3:.0f} k of {found.bare / 1e3:.0f} k points/s)"
     return [
         Figure(

@@ -169,7 +169,7 @@ def main() -> None:
         for baud in BAUDS:
             use = wire_use(baud, 12.0 if baud < 20_000 else 8.0)
             print(
-                f"| P3 at {baud} baud | 60 floats in {use.requests} requests, unit latency "
+                f"| P9 at {baud} baud | 60 floats in {use.requests} requests, unit latency "
                 f"{LATENCY * 1e3:.0f} ms, wire time that is necessary | >= 90 % | {use.share:.1%}; one reading "
                 f"{use.reading:.3f} s, predicted {use.predicted:.3f} s, our CPU {use.cpu * 1e3:.2f} ms a request |"
             )

@@ -148,7 +148,7 @@ class Daemon:
                 stderr=log,
             )
 
-    def ready(self, seconds: float = 60.0) -> float:
+    def ready(self, seconds: float = 300.0) -> float:
         """Wait until it answers; how many seconds that took."""
         began = time.monotonic()
         while True:
