@@ -2,18 +2,47 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from sqlalchemy import delete, func, select, update
 
 from ticketing import timers
 from ticketing.errors import MoveRefusedError
 from ticketing.moves import Asked
-from ticketing.records import DAY, Order
+from ticketing.reading import Reading
+from ticketing.records import DAY, Cost, Order
 from ticketing.tables import approval, wo_cost
 from ticketing.writing import Writing
 
 OVERRUN = 1.1  # so much more than approved may be spent without asking again
 PENDING, APPROVED, REJECTED, BYPASSED = "pending", "approved", "rejected", "bypassed"
 CONFIRM_WITHIN = DAY
+
+
+@dataclass(frozen=True, slots=True)
+class CostStatement:
+    """What an order cost, in fen; labour in minutes too."""
+
+    number: str
+    estimated_fen: int
+    labour_fen: int
+    part_fen: int
+    external_fen: int
+    total_fen: int
+    minutes: int
+    lines: tuple[Cost, ...]
+
+
+def statement(read: Reading, number: str) -> CostStatement:
+    """What was spent, by kind and line by line; NotFoundError."""
+    order, lines = read.order(number), read.costs(number)
+    spent = dict.fromkeys(("labour", "part", "external"), 0)
+    for line in lines:
+        spent[line.cost_kind] += line.cost_fen
+    minutes = sum(line.minutes or 0 for line in lines)
+    return CostStatement(
+        number, order.est_cost_fen, *spent.values(), sum(spent.values()), minutes, tuple(lines)
+    )
 
 
 def added(tx: Writing, order: Order, asked: Asked) -> None:

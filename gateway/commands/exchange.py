@@ -183,6 +183,8 @@ def export(
     """Our work orders for other programs; no cell is taken for a formula."""
     from ticketing import exchange
 
+    if file.suffix.lower() not in {".csv", ".xlsx", ".json"}:
+        fail(f"{file}: its ending must be .csv, .xlsx or .json", 2)
     desk = desk_of(site)
     with desk.read() as read:
         if file.suffix.lower() == ".json":

@@ -177,6 +177,41 @@ def orders_attach(
     typer.echo(kept.sha256)
 
 
+@orders_app.command("costs")
+def orders_costs(number: str, site: AtSite = None, as_json: AsJson = False) -> None:
+    """The cost statement of an order: what was spent, line by line and by kind, in yuan (in fen with --json)."""
+    from dataclasses import asdict
+
+    from gateway import show
+    from ticketing import costs
+
+    with refusals(), desk_of(site).read() as read:
+        found = costs.statement(read, number)
+    if as_json:
+        typer.echo(json.dumps(asdict(found), ensure_ascii=False, indent=2))
+        return
+    rows = [
+        (
+            show.when(each.at),
+            each.by,
+            each.cost_kind,
+            _yuan(each.cost_fen),
+            each.minutes or "",
+            each.part_no or "",
+        )
+        for each in found.lines
+    ]
+    sums = (("labour", found.labour_fen), ("parts", found.part_fen), ("external", found.external_fen))
+    rows += [("", "", f"all {kind}", _yuan(fen), "", "") for kind, fen in sums if fen]
+    rows.append(("", "", "total", _yuan(found.total_fen), found.minutes or "", ""))
+    show.table(("booked", "by", "what", "yuan", "minutes", "part"), rows)
+    typer.echo(f"estimated were {_yuan(found.estimated_fen)}")
+
+
+def _yuan(fen: int) -> str:
+    return f"{fen / 100:.2f}"
+
+
 @orders_app.command("document")
 def orders_document(
     number: str,

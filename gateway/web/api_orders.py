@@ -24,7 +24,9 @@ from ticketing import (
     State,
     Suggestion,
     Task,
+    costs,
 )
+from ticketing.costs import CostStatement
 
 router = APIRouter(tags=["Work orders"])
 PAGE = 50
@@ -132,19 +134,6 @@ class Changed(BaseModel):
     order: Order
 
 
-class CostStatement(BaseModel):
-    """What the order cost, in fen; labour in minutes too."""
-
-    number: str
-    estimated_fen: int
-    labour_fen: int
-    part_fen: int
-    external_fen: int
-    total_fen: int
-    minutes: int
-    lines: list[Cost]
-
-
 @router.get("/api/work-orders", dependencies=[may("order.read")], responses=refused())
 def list_orders(house: Hall, wanted: Filters) -> Page:
     """Orders, the most urgent first, then the newest; fifty a page."""
@@ -234,20 +223,7 @@ def suggestions(house: Hall, number: str) -> list[Suggestion]:
 def cost_statement(house: Hall, number: str) -> CostStatement:
     """The cost statement: what was spent, by kind and line by line."""
     with house.desk.read() as desk:
-        order, lines = desk.order(number), desk.costs(number)
-    spent = {
-        kind: sum(c.cost_fen for c in lines if c.cost_kind == kind) for kind in FIELDS["cost_kind"].choices
-    }
-    return CostStatement(
-        number=number,
-        estimated_fen=order.est_cost_fen,
-        labour_fen=spent["labour"],
-        part_fen=spent["part"],
-        external_fen=spent["external"],
-        total_fen=sum(spent.values()),
-        minutes=sum(c.minutes or 0 for c in lines),
-        lines=lines,
-    )
+        return costs.statement(desk, number)
 
 
 @router.get("/api/assets/{asset}/history", dependencies=[may("order.read")], responses=refused(404))

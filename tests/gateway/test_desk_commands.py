@@ -55,6 +55,9 @@ def test_an_order_from_report_to_document(site: Path) -> None:
     late = say(site, "orders", "move", number, "resolve", *RESOLVED, "--version", "1", "--as", "li", code=1)
     assert "changed meanwhile" in late.stderr
     assert "colour" in say(site, "orders", "move", number, "resolve", *RESOLVED, "colour=red", code=1).stderr
+    booked = ("cost_kind=labour", "cost_fen=20050", "minutes=90")
+    say(site, "orders", "move", number, "add_cost", *booked, "--as", "li")
+    assert "200.50" in say(site, "orders", "costs", number).output
     say(site, "orders", "move", number, "resolve", *RESOLVED, "--as", "li")
     say(site, "orders", "move", number, "sign_off", "stars=5", "--as", "wang")
     document = say(site, "orders", "document", number).stdout_bytes
