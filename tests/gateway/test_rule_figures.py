@@ -38,7 +38,7 @@ def folder(tmp_path: Path) -> Path:
     return folder
 
 
-def lived(folder: Path, bumps: list[tuple[int, float, str]], until: int = 1200) -> None:
+def lived(folder: Path, bumps: list[tuple[int, float, str]], until: int = 600) -> None:
     """The vibration of pump-1, one sample in 10 s, of the last ``until`` minutes: 2 mm/s but for ``bumps`` of a minute.
 
     Each is an alarm; a bump is (minute, height, what became of its order).
@@ -79,7 +79,7 @@ def outcome(tx, number: str, at: int, came: str) -> None:  # type: ignore[no-unt
     tx.move(number, "resolve", TECHNICIAN, order.version + 2, at + 600_000, outcome="worked", **DONE)
 
 
-BUMPS = [(60 * n, 4.7 + 0.05 * n, "false_alarm") for n in range(1, 9)] + [(900, 7.4, "worked")]
+BUMPS = [(40 * n, 4.7 + 0.05 * n, "false_alarm") for n in range(1, 9)] + [(500, 7.4, "worked")]
 
 
 def test_a_rule_that_cries_gets_the_nearest_limit_that_keeps_what_helped(folder: Path) -> None:
@@ -98,7 +98,7 @@ def test_a_rule_that_cries_gets_the_nearest_limit_that_keeps_what_helped(folder:
 
 def test_nothing_is_proposed_that_would_have_lost_what_helped(folder: Path) -> None:
     """The bump that led to work is among the others: only a longer delay could tell, and that is not there."""
-    lived(folder, [*BUMPS[:-1], (900, 4.72, "worked")])
+    lived(folder, [*BUMPS[:-1], (500, 4.72, "worked")])
     body = json.loads(figures(folder, "--propose", "--past", "1d", "--json").stdout)["proposals"][0]
     assert body["proposed"] is None
     assert "look at the sensor" in body["why"]

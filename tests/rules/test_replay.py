@@ -19,7 +19,7 @@ stretch = st.tuples(forwards, st.lists(value, min_size=3, max_size=3))
 sample = st.tuples(st.sampled_from([1, 1, 2, 3, 9]), st.integers(1, 4), value)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(form(PLAIN), st.lists(stretch, max_size=8), st.integers(0, 30))
 def test_replay_says_what_step_says(
     one: dict[str, Any], trace: list[tuple[list[int], list[float]]], cut: int
