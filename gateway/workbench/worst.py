@@ -99,7 +99,7 @@ def _answer(
         Played(site, _of_delay(rule, worst, rule.settings.when[0]), _lesson(worst, told, stretch))
     )
     for asked in _questions(site, rule, worst, loudest):
-        together = [asset for asset, _ in alarmed.most_common() if _shares(site, asked, asset)]
+        together = [asset for asset, _ in alarmed.most_common() if _same_number(site, asked, asset)]
         played = []
         for n, asset in enumerate(together[:_MOST_ASSETS]):
             progress(f"{rule.id}: {asked.number} on {asset}", n / len(together))
@@ -151,7 +151,7 @@ def _of_delay(rule: Rule, asset: str, limit: When) -> Question:
     return Question(rule, asset, ON_DELAY, limit.severity, limit.on_delay.total_seconds())
 
 
-def _shares(site: Site, asked: Question, asset: str) -> bool:
+def _same_number(site: Site, asked: Question, asset: str) -> bool:
     """Whether the number of the question is that of this asset too."""
     if asked.own:
         return asset == asked.asset
@@ -160,12 +160,15 @@ def _shares(site: Site, asked: Question, asset: str) -> bool:
 
 def _lesson(asset: str, told: Sequence[AlarmOutcome], stretch: Stretch) -> Lesson:
     """The stretch on one asset: what led to work is a fault, and what nobody has decided is not known."""
-    faults, unknown = [], []
+    faults: list[Fault] = []
+    unknown = []
     for each in (each for each in told if each.asset == asset):
         raised = each.raised_at * _MS
         if each.verdict == "helped" and each.helped_at is not None:
-            end = max(each.helped_at * _MS, raised + _SLACK)
-            faults.append(Fault(raised - _SLACK, end, end))
+            begin, end = raised - _SLACK, max(each.helped_at * _MS, raised + _SLACK)
+            if faults and begin <= faults[-1].end:  # the same fault again
+                begin, end = faults[-1].onset, max(end, faults.pop().end)
+            faults.append(Fault(begin, end, end))
         elif each.verdict == "unknown":
             end = stretch.end if each.cleared_at is None else each.cleared_at * _MS
             unknown.append((raised - _SLACK, end))

@@ -18,8 +18,12 @@ from gateway.building import build_store, maintained
 from gateway.commands import app
 from gateway.config import load_site
 from gateway.spool import Entry
+from gateway.workbench.recorded import HeldPast, Track
+from gateway.workbench.stretch import Stretch
+from gateway.workbench.worst import _lesson
 from tests.ticketing.scene import LEAD, TECHNICIAN, raised
 from ticketing import Desk
+from ticketing.kpi.alarms import AlarmOutcome
 
 DEMO = Path(__file__).parents[2] / "examples" / "demo"
 RULE = "vibration"
@@ -120,3 +124,13 @@ def test_without_a_past_there_is_a_reason_and_no_proposal(folder: Path) -> None:
         tx.alarm_raised(raised("e", time.time_ns() // 1_000_000 - 60_000, rule_id=RULE))
     desk.close()
     assert "no proposal: pump-1 has no samples of pump-1/vib_rms" in figures(folder, "--propose").stdout
+
+
+def test_alarms_of_one_repair_are_one_fault() -> None:
+    """The second came while nobody had finished what the first had asked for."""
+    hour, past = 3_600_000, HeldPast("p", {"a/v": Track(np.array([0, 1]), np.zeros(2))})
+    told = [AlarmOutcome("a", at * hour, None, "helped", 9 * hour) for at in (1, 4)]
+    told.append(AlarmOutcome("a", 20 * hour, None, "helped", 22 * hour))
+    (first, second) = _lesson("a", told, Stretch(past, 0, 30 * hour * 1_000_000)).faults
+    assert (first.onset, first.lost) == ((hour - 600_000) * 1_000_000, 9 * hour * 1_000_000)
+    assert second.onset > first.end
