@@ -39,9 +39,15 @@ def statement(read: Reading, number: str) -> CostStatement:
     spent = dict.fromkeys(("labour", "part", "external"), 0)
     for line in lines:
         spent[line.cost_kind] += line.cost_fen
-    minutes = sum(line.minutes or 0 for line in lines)
     return CostStatement(
-        number, order.est_cost_fen, *spent.values(), sum(spent.values()), minutes, tuple(lines)
+        number=number,
+        estimated_fen=order.est_cost_fen,
+        labour_fen=spent["labour"],
+        part_fen=spent["part"],
+        external_fen=spent["external"],
+        total_fen=sum(spent.values()),
+        minutes=sum(line.minutes or 0 for line in lines),
+        lines=tuple(lines),
     )
 
 

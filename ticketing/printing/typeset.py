@@ -27,9 +27,8 @@ def main(folder: Path, families: list[str]) -> int:
         return 3
     template = Path(__file__).with_name("order.typ").read_bytes()
     try:
-        typst.compile(
-            template, output=folder / "order.pdf", root=folder, font_paths=fonts, sys_inputs={"font": font}
-        )
+        setter = typst.Compiler(template, root=folder, font_paths=fonts, sys_inputs={"font": font})
+        setter.compile(output=folder / "order.pdf")
     except typst.TypstError as error:
         sys.stderr.write(f"{error}\n")
         return 4
