@@ -6,6 +6,7 @@ All of it happens in the transaction of the alarm's transition.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 
 from sqlalchemy import bindparam, case, func, or_, select, update
 
@@ -15,7 +16,7 @@ from ticketing.fault_key import fault_key
 from ticketing.merging import survivor_of
 from ticketing.opening import open_for_fault, open_row
 from ticketing.records import ENGINE, OPEN_STATES, Alarm, Decision, Order, State
-from ticketing.statements import Once
+from ticketing.statements import Once, at_most
 from ticketing.tables import alarm as alarms
 from ticketing.tables import asset as assets
 from ticketing.tables import mute, same, work_order
@@ -35,15 +36,11 @@ MUTED = Once(
     .values(count=mute.c.count + 1)
     .returning(mute.c.number)
 )
-NEW_FAULTS = Once(
-    select(alarms.c.episode)
-    .where(
-        same(alarms),
-        or_(alarms.c.decision == "opened", alarms.c.decision == "flood"),
-        alarms.c.decided_at > bindparam("after"),
-        alarms.c.decided_at <= bindparam("at"),
-    )
-    .limit(bindparam("most"))
+NEW_FAULTS = select(alarms.c.episode).where(
+    same(alarms),
+    or_(alarms.c.decision == "opened", alarms.c.decision == "flood"),
+    alarms.c.decided_at > bindparam("after"),
+    alarms.c.decided_at <= bindparam("at"),
 )
 _asset = work_order.c.asset.concat("")  # not by its index: of young orders there are fewer than of an asset's
 _own = _asset == bindparam("of_asset")
@@ -62,8 +59,13 @@ RELATED = Once(
     .order_by(
         case((_own, 0), (_parent, 1), else_=2), work_order.c.opened_at.desc(), work_order.c.number.desc()
     )
-    .limit(1)
+    .limit(at_most(1))
 )
+
+
+@cache
+def _new_faults(most: int) -> Once:
+    return Once(NEW_FAULTS.limit(at_most(most)))
 
 
 def decide(tx: Writing, alarm: Alarm, at: int) -> Decision:
@@ -132,8 +134,8 @@ def correlated(tx: Writing, alarm: Alarm, at: int) -> Decision | None:
 def flooding(tx: Writing, alarm: Alarm, at: int) -> Decision | None:
     """6. A flood of new faults goes to one order of the site, until fewer come."""
     most = tx.policy.flood_end if tx.flooding else tx.policy.flood_start
-    lately = {"after": at - tx.policy.flood_window, "at": at, "most": most}
-    tx.flooding = len(tx.rows(NEW_FAULTS, {**tx.of(), **lately})) == most
+    lately = {**tx.of(), "after": at - tx.policy.flood_window, "at": at}
+    tx.flooding = len(tx.rows(_new_faults(most), lately)) == most
     if not tx.flooding:
         return None
     order = attach(tx, _flood_order(tx, alarm, at), alarm, "flood", at)

@@ -143,7 +143,7 @@ def _with_our_part(tx: Writing, asset: Asset, body: Mapping[str, Any]) -> Mappin
     """The evidence with the asset's last orders as they stand now and whether it runs, if it has a place for them."""
     if "earlier_orders" not in body:
         return body
-    return {**body, "earlier_orders": tx.earlier_orders(asset.code, limit=3), "running": asset.running}
+    return {**body, "earlier_orders": tx.earlier_orders(asset.code), "running": asset.running}
 
 
 def _ready(policy: OrderPolicy, severity: int, at: int) -> int | None:

@@ -9,7 +9,7 @@ from sqlalchemy import delete, select
 from ticketing.errors import FieldError, MoveRefusedError
 from ticketing.moves import Asked
 from ticketing.records import Order, State
-from ticketing.statements import Once
+from ticketing.statements import Once, at_most
 from ticketing.tables import NEWEST_CLOSED, same, wo_alarm, wo_link, work_order
 from ticketing.writing import Writing
 
@@ -24,7 +24,7 @@ TAKEN_IN = Once(
         wo_link.c.kind == MERGED,
     )
     .order_by(*NEWEST_CLOSED)
-    .limit(1)
+    .limit(at_most(1))
 )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, TypedDict
 
 from sqlalchemy import (
@@ -22,7 +22,7 @@ from sqlalchemy import (
 )
 
 from ticketing.records import Alarm, Approval, Asset, Cost, State, Task
-from ticketing.statements import Once
+from ticketing.statements import Once, at_most
 from ticketing.tables import (
     IS_OPEN,
     NEWEST,
@@ -103,13 +103,13 @@ OPEN_ORDER = Once(ROWS.where(work_order.c.fault_key == bindparam("of_fault_key")
 AT_WORK = Once(
     select(work_order.c.number)
     .where(same(work_order, "asset"), work_order.c.state == State.IN_PROGRESS.value)
-    .limit(1)
+    .limit(at_most(1))
 )
 ACTIVE = Once(
     select(alarm.c.episode)
     .join(wo_alarm, and_(wo_alarm.c.site == alarm.c.site, wo_alarm.c.episode == alarm.c.episode))
     .where(same(wo_alarm, "number"), alarm.c.cleared_at.is_(None))
-    .limit(1)
+    .limit(at_most(1))
 )
 BY_STATE = Once(select(work_order.c.state, func.count()).where(same(work_order)).group_by(work_order.c.state))
 EARLIER = Once(
@@ -122,7 +122,7 @@ EARLIER = Once(
     )
     .where(same(work_order, "asset"))
     .order_by(*NEWEST)
-    .limit(bindparam("limit"))
+    .limit(at_most(3))
 )
 
 # What is beside an order
@@ -172,12 +172,12 @@ HASH = Once(select(wo_event.c.hash).where(same(wo_event, "seq")))
 # Orders by what is wanted of them: a statement for each combination that is asked for
 
 
-@cache
-def page(filters: tuple[str, ...]) -> Once:
+@lru_cache(100)
+def page(filters: tuple[str, ...], limit: int) -> Once:
     """Orders, the most urgent first, then the newest; first the page, then its facts: for 50 orders, not for 12 000."""
     order_by = (work_order.c.priority, *NEWEST)
     numbers = select(work_order.c.number).where(_all(filters)).order_by(*order_by)
-    shown = numbers.limit(bindparam("limit")).offset(bindparam("offset"))
+    shown = numbers.limit(at_most(limit)).offset(bindparam("offset"))
     return Once(ORDERS.where(same(work_order), work_order.c.number.in_(shown)).order_by(*order_by))
 
 

@@ -73,8 +73,8 @@ class Reading:
     def orders(self, *, limit: int = 50, offset: int = 0, **wanted: Unpack[Wanted]) -> list[Order]:
         """Orders, the most urgent first, then the newest."""
         given = queries.filtered(wanted)
-        page = {**self.of(), **given, "limit": limit, "offset": offset}
-        return [_order(row) for row in self.rows(queries.page(tuple(given)), page)]
+        page = {**self.of(), **given, "offset": offset}
+        return [_order(row) for row in self.rows(queries.page(tuple(given), limit), page)]
 
     def count_orders(self, **wanted: Unpack[Wanted]) -> int:
         """How many orders the same filter finds."""
@@ -216,9 +216,9 @@ class Reading:
         """The asset's service history: its orders, the newest first."""
         return [_order(row) for row in self.rows(queries.OF_ASSET, {**self.of(asset=code), "limit": limit})]
 
-    def earlier_orders(self, code: str, *, limit: int) -> list[dict[str, Any]]:
-        """The asset's newest orders in short: number, titles, state, and when they opened."""
-        return [row._asdict() for row in self.rows(queries.EARLIER, {**self.of(asset=code), "limit": limit})]
+    def earlier_orders(self, code: str) -> list[dict[str, Any]]:
+        """The asset's last three orders in short: number, titles, state, and when they opened."""
+        return [row._asdict() for row in self.rows(queries.EARLIER, self.of(asset=code))]
 
     # The engine's own memory, and the whole
 

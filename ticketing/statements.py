@@ -9,7 +9,7 @@ from collections import namedtuple
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Dialect, Select, UpdateBase
+from sqlalchemy import ColumnElement, Connection, Dialect, Integer, Select, UpdateBase, literal_column
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql.compiler import SQLCompiler
 
@@ -106,3 +106,8 @@ def one_of(name: str, values: Iterable[Any]) -> tuple[int, dict[str, Any]]:
     given = list(values) or [None]
     given += given[-1:] * (-len(given) % 16)
     return len(given), {f"{name}_{n}": value for n, value in enumerate(given)}
+
+
+def at_most(rows: int) -> ColumnElement[int]:
+    """For ``limit``: written out, since SQLite compiles a statement anew at each use where its LIMIT is bound."""
+    return literal_column(str(rows), Integer)

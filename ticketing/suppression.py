@@ -14,7 +14,7 @@ from ticketing import sla, timers
 from ticketing.auto_open import decide
 from ticketing.reading import Reading
 from ticketing.records import Alarm
-from ticketing.statements import Once
+from ticketing.statements import Once, at_most
 from ticketing.tables import alarm as alarms
 from ticketing.tables import same, shelf, wo_alarm
 from ticketing.writing import Writing
@@ -27,7 +27,7 @@ SHELVED = Once(
         or_(shelf.c.rule_id == ANY_RULE, shelf.c.rule_id == bindparam("rule_id")),
         shelf.c.until > bindparam("at"),
     )
-    .limit(1)
+    .limit(at_most(1))
 )
 
 INHIBITING = (
@@ -39,7 +39,7 @@ INHIBITING = (
         alarms.c.cleared_at.is_(None),
         alarms.c.asset.in_(bindparam("above", expanding=True)),
     )
-    .limit(1)
+    .limit(at_most(1))
 )
 
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from sqlalchemy import delete, null, select, update
 
-from ticketing.statements import Once
+from ticketing.statements import Once, at_most
 from ticketing.tables import asset as assets
 from ticketing.tables import run_log, same, timer
 from ticketing.writing import Writing
@@ -29,7 +29,7 @@ NEXT_DUE = Once(
     select(timer.c.due_at, timer.c.kind, timer.c.subject)
     .where(same(timer), timer.c.due_at.is_not(None))
     .order_by(timer.c.due_at, timer.c.kind, timer.c.subject)
-    .limit(1)
+    .limit(at_most(1))
 )
 
 

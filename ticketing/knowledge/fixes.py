@@ -8,7 +8,7 @@ from ticketing.codes import MECHANISMS, REMEDIES
 from ticketing.knowledge import articles
 from ticketing.reading import Reading
 from ticketing.records import DAY, ENGINE, Article, Asset, Order, State, Suggestion
-from ticketing.statements import Once, Row
+from ticketing.statements import Once, Row, at_most
 from ticketing.tables import NEWEST_CLOSED, article, asset, same, wo_link, work_order
 from ticketing.writing import Writing
 
@@ -63,7 +63,7 @@ LATELY_OPENED = Once(
         work_order.c.opened_at > bindparam("after"),
         work_order.c.opened_at <= bindparam("at"),
     )
-    .limit(FREQUENT)
+    .limit(at_most(FREQUENT))
 )
 WRITTEN = Once(
     select(article.c.id)
@@ -71,7 +71,7 @@ WRITTEN = Once(
         same(article, "asset_class", "failure_mode"),
         or_(article.c.status == "published", article.c.source == bindparam("of_source")),
     )
-    .limit(1)
+    .limit(at_most(1))
 )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, bindparam, case, literal, or_, select
+from sqlalchemy import BigInteger, ColumnElement, and_, bindparam, case, literal, or_, select
 
 from ticketing.moves import MOVES
 from ticketing.reading import Reading
@@ -57,7 +57,8 @@ class Story:
 
 def _touched(origin: ColumnElement[bool]) -> Once:
     """The orders that matter between two times."""
-    row, start, end = work_order.c, bindparam("start"), bindparam("until")
+    row = work_order.c
+    start, end = (bindparam(name, type_=BigInteger) for name in ("start", "until"))
     touched = or_(
         row.opened_at >= start,
         IS_OPEN,
