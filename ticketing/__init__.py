@@ -11,6 +11,7 @@ May import no other room and reads no clock: time is an argument (UTC, integer m
         tx.sync_assets([Asset("pump-1", "pump", "一号泵", "Pump 1", criticality="A")])
         decision = tx.alarm_raised(RaisedAlarm(episode=…, …))    # Decision(kind, number, why)
         tx.severity_raised(episode, 4, at, evidence); tx.alarm_cleared(episode, at)
+        tx.look_back(episode, 4, past)                           # what was measured before, when the store has said it
         tx.machine_runs("pump-1", at, running=True); tx.counter("pump-1", "hours", 512, at)
         tx.tick(now)                                             # what fell due: list[Decision]
         tx.save_state("judge", cursor, blob)                     # with the alarms, or not at all
@@ -48,7 +49,8 @@ with others says everything through ``Branch``, which tells the shared one later
 People have rooms of their own, as functions over such a transaction: ``people`` (who, which roles), ``accounts``
 (signing in, waiting after wrong passwords), ``passwords``, ``sessions``, ``tokens``; ``door`` is the book of it all.
 
-How it is made: ``tables`` and ``migrations`` hold the schema, ``reading`` and ``writing`` every query; ``moves`` is the
+How it is made: ``tables`` and ``migrations`` hold the schema, ``queries`` what is asked of it again and again,
+``statements`` hands that to the driver as it is, ``reading`` and ``writing`` make values of it; ``moves`` is the
 one flow as a table and ``moving``/``effects`` carry it out; ``intake`` → ``auto_open`` → ``attaching`` turn alarms into
 orders; ``timers``/``tick`` let happen what falls due; ``routing`` says whom an order fits; ``events`` chains the
 history and ``anchors`` keeps its heads outside; ``exchange``/``sheets``/``papers`` bring old orders in and ours out.
