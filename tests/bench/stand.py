@@ -197,8 +197,8 @@ class Daemon:
 def running(site: Path) -> Iterator[Daemon]:
     """The daemon for the length of a block, ready."""
     daemon = Daemon(site)
-    daemon.start()
     try:
+        daemon.start()
         daemon.ready()
         yield daemon
     finally:
