@@ -46,9 +46,7 @@ class Wire(asyncio.Protocol):
         self._gone: asyncio.Future[None] | None = None  # until the last transport has said its last word
         self._waiting: asyncio.Future[bytes] | None = None  # of the newest question; done when nobody waits
         self._within = self._deadline = 0.0  # of that question: seconds, and when they are over
-        self._alarm: asyncio.TimerHandle | None = (
-            None  # one for many questions: it looks at the newest one's deadline
-        )
+        self._alarm: asyncio.TimerHandle | None = None  # one for many questions
         self._alarm_at = math.inf
 
     @property
