@@ -30,7 +30,7 @@ class MachineWatch:
     baseline that keeps following. Signals constant or mostly missing in commissioning are left out.
     """
 
-    kind, version = "machine", 2
+    kind, version = "machine", 3
 
     def __init__(
         self,
