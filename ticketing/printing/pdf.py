@@ -24,6 +24,10 @@ PATIENCE = 40  # s for a paper, and for those before it
 LARGEST = 64 << 20  # bytes of an attached document
 FORMATS = {"image/png": "png", "image/jpeg": "jpg", "image/webp": "webp"}
 NO_FONT = 3
+ONE_THREAD = {
+    "RAYON_NUM_THREADS": "1",
+    "MALLOC_ARENA_MAX": "1",
+}  # each more reserves addresses; no secret of ours
 CHINESE = (
     "Noto Sans CJK SC",
     "Noto Sans SC",
@@ -77,7 +81,7 @@ class Typesetter:
                     [sys.executable, "-I", script, folder, *self._fonts],
                     capture_output=True,
                     timeout=PATIENCE,
-                    env={},
+                    env=ONE_THREAD,
                     check=False,
                 )
             except subprocess.TimeoutExpired:

@@ -10,7 +10,7 @@ import resource
 import sys
 from pathlib import Path
 
-SECONDS, MEMORY = 20, 1 << 30  # of CPU; bytes of addresses, fonts are mapped
+SECONDS, MEMORY = 20, 384 << 20  # of CPU; bytes of addresses: the pages have 512 MiB in all
 
 
 def main(folder: Path, families: list[str]) -> int:
