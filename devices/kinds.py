@@ -39,7 +39,9 @@ KINDS: dict[str, Kind] = {
     "serial-ascii": Kind(instrument.SerialAsciiLine, instrument.InstrumentDevice, instrument.open_line),
     "tcp-ascii": Kind(instrument.TcpAsciiLine, instrument.InstrumentDevice, instrument.open_line),
     "mqtt": Kind(mqtt.MqttLine, mqtt.MqttDevice, mqtt.open_broker, ("dead_letter", "features")),
-    "sparkplug": Kind(sparkplug.SparkplugLine, sparkplug.SparkplugDevice, sparkplug.open_nodes, ("dead_letter",)),
+    "sparkplug": Kind(
+        sparkplug.SparkplugLine, sparkplug.SparkplugDevice, sparkplug.open_nodes, ("dead_letter",)
+    ),
 }
 
 

@@ -344,7 +344,7 @@ def subscriber(port: int) -> Iterator[list[mqtt.MQTTMessage]]:
     messages: list[mqtt.MQTTMessage] = []
     client = mqtt.Client(CallbackAPIVersion.VERSION2)
     client.on_message = lambda _client, _data, message: messages.append(message)
-    client.on_connect = lambda c, *_: c.subscribe("plant/#", 1)
+    client.on_connect = lambda c, *_: c.subscribe("plant/+/state", 1)
     client.connect("127.0.0.1", port)
     client.loop_start()
     try:
