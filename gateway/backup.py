@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from gateway.config import Site
+from gateway.site import Site
 from gateway.supervisor import StateLock
 from ticketing import Desk, TicketingError, anchors, copying
 

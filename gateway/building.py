@@ -6,13 +6,13 @@ import logging
 import sys
 from collections.abc import Mapping
 
-from gateway.config import Site, overrides, scoped, spans
 from gateway.control import ask
 from gateway.history import History, HistorySettings
 from gateway.own import GATEWAY
 from gateway.register import introduce
 from gateway.running import watched
 from gateway.sensors import Sensors, Slot
+from gateway.site import Site, overrides, scoped, spans
 from gateway.stages import mode
 from gateway.store import Readable, Series, Store
 from models.promise import ModelError

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 from ticketing.people_settings import Role
 
 if TYPE_CHECKING:
-    from gateway.config import Site
+    from gateway.site import Site
     from ticketing import Policy
 
 Kind = Literal[

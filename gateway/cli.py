@@ -23,7 +23,8 @@ def main() -> None:
 def run(folder: Path) -> None:
     """The daemon on a site folder, until SIGTERM."""
     from gateway.apart import apart, share_one_arena
-    from gateway.config import ConfigError, load_site
+    from gateway.config import load_site
+    from gateway.mistakes import ConfigError
 
     share_one_arena()
     try:

@@ -39,7 +39,6 @@ from gateway.building import (
 )
 from gateway.channels import policy_of
 from gateway.clock import Clock
-from gateway.config import Site
 from gateway.control import ControlServer
 from gateway.dispatch import Dispatch
 from gateway.evidence import Witness
@@ -56,6 +55,7 @@ from gateway.own import GATEWAY, OwnSignals, certificates
 from gateway.pipeline import Pipeline
 from gateway.relaying import Relay
 from gateway.reload import Reload, take_up
+from gateway.site import Site
 from gateway.spool import Spool, SpoolFailed
 from gateway.store import Store
 from gateway.supervisor import StateLock, allow_many_files, notify, watchdog_seconds

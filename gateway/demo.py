@@ -22,7 +22,8 @@ import numpy as np
 
 from devices.batch import Batch, signal_set
 from gateway.children import Child, ChildFailedError, answers, child, free_port
-from gateway.config import Site, load_site
+from gateway.config import load_site
+from gateway.site import Site
 from gateway.spool import Spool
 from ticketing import Desk, Order
 

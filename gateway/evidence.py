@@ -21,10 +21,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from gateway.config import Site
 from gateway.i18n import LANGUAGES, Language, speaker
 from gateway.lookback import NOTHING
 from gateway.sensors import Sensors
+from gateway.site import Site
 from gateway.wording import (
     asset_with_id,
     duration,

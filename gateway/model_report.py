@@ -12,8 +12,8 @@ from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 import numpy as np
 
-from gateway.config import Site
 from gateway.i18n import LANGUAGES, Language, speaker, term
+from gateway.site import Site
 from gateway.wording import asset_with_id, number, signal_name
 from models.promise import LIMIT, Array, Contribution
 from models.register import Version

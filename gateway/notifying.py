@@ -12,9 +12,9 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 
 from gateway.channels import ChannelSettings
-from gateway.config import Site
 from gateway.notices import Notice, tell
 from gateway.outbound import OutboundError
+from gateway.site import Site
 from ticketing import Delivery, Desk, Step, outbox, people
 
 log = logging.getLogger(__name__)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gateway.building import build_reader
-from gateway.config import Site, scoped
+from gateway.site import Site, scoped
 from gateway.store import Readable
 from models.life import Life, remaining
 from models.promise import ModelError

@@ -25,7 +25,7 @@ from devices.certificates import ends
 from devices.source import SourceStatus
 
 if TYPE_CHECKING:
-    from gateway.config import Site
+    from gateway.site import Site
 
 GATEWAY: Final = "gateway"
 EVERY: Final = 5.0  # s

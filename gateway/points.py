@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from gateway.config import ConfigError, load_site
+from gateway.config import load_site
+from gateway.mistakes import ConfigError
 
 
 class NoPlaceError(ValueError):

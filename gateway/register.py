@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 
-from gateway.config import Site
+from gateway.site import Site
 from ticketing import Desk, people
 from ticketing import Person as Kept
 from ticketing.people_settings import Person

@@ -14,7 +14,7 @@ from typing import Any
 
 from gateway import failpoints
 from gateway.building import announce
-from gateway.config import Site
+from gateway.site import Site
 from ticketing import Branch, Desk, FieldError
 
 log = logging.getLogger(__name__)

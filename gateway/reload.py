@@ -20,9 +20,11 @@ from pydantic import BaseModel
 
 from gateway import failpoints
 from gateway.building import build_rules, judged_by, sensor_slots
-from gateway.config import ConfigError, Site, load_site
+from gateway.config import load_site
 from gateway.evidence import Witness
+from gateway.mistakes import ConfigError
 from gateway.sensors import Slot
+from gateway.site import Site
 from gateway.tree import standing_above
 from rules import Bound, Rule
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 from gateway import running
 from gateway.building import build_panel, build_rules, maintained
-from gateway.config import Site
 from gateway.heartbeat import PULSE, started
 from gateway.reorder import Reorder
+from gateway.site import Site
 from gateway.spool import Entry
 from gateway.stages import Steps
 from gateway.workbench.desk import trial_desk

@@ -16,7 +16,7 @@ from rules import Bound, Rule, RuleSettings, Transition, bind
 from rules.duration import Duration
 
 if TYPE_CHECKING:
-    from gateway.config import Site
+    from gateway.site import Site
 
 RUNS, STANDS = "@runs", "@stands"  # no rule of a site can be called so
 

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from gateway.building import build_register, quantities_of
-from gateway.config import Site
 from gateway.control import ask
 from gateway.history import HistorySettings
+from gateway.site import Site
 from gateway.store import Readable
 from models.promise import ModelError
 from models.register import Card, Standing, Version
@@ -231,7 +231,7 @@ def _text(time: int) -> str:
 
 def assets_of(site: Site, model: str, asset: str | None) -> Sequence[str]:
     """The assets to train ``model`` for. ModelError, with what there is, for a name that is none."""
-    from gateway.config import scoped
+    from gateway.site import scoped
 
     if model not in site.models:
         raise ModelError(f"no model {model!r} in models.toml; there are {', '.join(site.models) or 'none'}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from functools import cache
 
-from gateway.config import Site
+from gateway.site import Site
 
 Above = Callable[[str, Iterable[str]], tuple[str, ...]]
 

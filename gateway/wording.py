@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 from gateway import i18n
-from gateway.config import Site
 from gateway.i18n import Language
+from gateway.site import Site
 
 UNITS = {
     "degC": "°C",

@@ -19,8 +19,9 @@ from devices.batch import Batch, signal_set
 from gateway import running
 from gateway.building import build_panel, build_sensors
 from gateway.children import Child, child, free_port
-from gateway.config import Site, load_site
+from gateway.config import load_site
 from gateway.control import ask
+from gateway.site import Site
 from rules import Transition
 from simulators import plant
 from ticketing import Desk, Order

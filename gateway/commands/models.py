@@ -17,7 +17,7 @@ from gateway.commands.estimates import moment_of, refusals
 from gateway.commands.options import AsJson, AtSite, fail, open_desk, site_of
 
 if TYPE_CHECKING:
-    from gateway.config import Site
+    from gateway.site import Site
     from models.register import Version
     from models.training import History
 

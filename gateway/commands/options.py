@@ -14,7 +14,7 @@ import typer
 from gateway.supervisor import EX_IOERR
 
 if TYPE_CHECKING:
-    from gateway.config import Site
+    from gateway.site import Site
     from ticketing import Actor, Desk, RuleStep
 
 INSTALLED = Path("/etc/watchkeeper")
@@ -44,7 +44,8 @@ def fail(message: str, code: int) -> NoReturn:
 
 def read_site(folder: Path, code: int = 2, *, any_load: bool = False) -> Site:
     """The site, or every mistake in it and exit ``code``."""
-    from gateway.config import ConfigError, load_site
+    from gateway.config import load_site
+    from gateway.mistakes import ConfigError
 
     try:
         return load_site(folder, any_load=any_load)

@@ -13,7 +13,7 @@ from gateway.commands.options import AsJson, SiteFolder, fail, read_site
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from gateway.config import Site
+    from gateway.site import Site
 
 app = typer.Typer()
 Target = Annotated[str, typer.Argument(metavar="DEVICE", help="a device of the site, or a line with --unit")]
@@ -159,7 +159,7 @@ def _show(found: dict[str, Any], rows: list[dict[str, Any]], address: int) -> No
 
 
 def _save(folder: Path, device: str, signal: str, rows: list[dict[str, Any]], *, said: bool) -> None:
-    from gateway.config import ConfigError
+    from gateway.mistakes import ConfigError
     from gateway.points import NoPlaceError, point_line, save_point
 
     if not rows or not (said or rows[0]["mark"] == "matches"):

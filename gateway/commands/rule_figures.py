@@ -21,7 +21,7 @@ from gateway.commands.options import (
 )
 
 if TYPE_CHECKING:
-    from gateway.config import Site
+    from gateway.site import Site
     from gateway.workbench.worst import Proposal
     from ticketing import AlarmFigures, Desk, RuleFigures
 
@@ -46,7 +46,7 @@ def figures(
     """What the alarms were worth: figures after ISA-18.2, and the rules that cry most with what may help."""
     from gateway import show
     from gateway.building import build_rules
-    from gateway.config import scoped
+    from gateway.site import scoped
 
     site = read_site(folder)
     monitored = {asset for rule in build_rules(site).values() for asset in scoped(site, rule.settings.scope)}

@@ -24,7 +24,7 @@ from gateway.commands.options import (
 )
 
 if TYPE_CHECKING:
-    from gateway.config import Site
+    from gateway.site import Site
     from rules import Rule
 
 app = typer.Typer()
@@ -149,7 +149,7 @@ def history(folder: SiteFolder, rule: RuleId, as_json: AsJson = False) -> None:
 
 
 def _in_scope(site: Site, rule: Rule, canary: list[str]) -> None:
-    from gateway.config import scoped
+    from gateway.site import scoped
 
     known = scoped(site, rule.settings.scope)
     if strange := [asset for asset in canary if asset not in known]:

@@ -175,7 +175,7 @@ def tune(
     """
     from tempfile import TemporaryDirectory
 
-    from gateway.config import scoped
+    from gateway.site import scoped
     from gateway.workbench import labels, stretch, terminal, tuning
 
     site = read_site(folder)

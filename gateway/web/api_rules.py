@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
 from gateway.building import build_rules
-from gateway.config import scoped
+from gateway.site import scoped
 from gateway.stages import stage, standing
 from gateway.web.api import refused
 from gateway.web.house import Hall, may

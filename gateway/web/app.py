@@ -10,9 +10,9 @@ from typing import Any
 from fastapi import FastAPI
 from starlette.middleware.gzip import GZipMiddleware
 
-from gateway.config import Site
 from gateway.register import Register, introduce
 from gateway.reload import taken_up_at
+from gateway.site import Site
 from gateway.store import Readable
 from gateway.web import (
     account,

@@ -10,8 +10,10 @@ from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import State
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from gateway.config import ConfigError, Site, load_site
+from gateway.config import load_site
+from gateway.mistakes import ConfigError
 from gateway.reload import taken_up_at
+from gateway.site import Site
 from gateway.web.house import House
 
 log = logging.getLogger(__name__)

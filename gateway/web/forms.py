@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from gateway import i18n
-from gateway.config import Site
 from gateway.i18n import Language
+from gateway.site import Site
 from ticketing import Actor, FieldError, Order, State
 from ticketing.codes import CAUSES, DETECTIONS, FAILURE_MODES, MECHANISMS, REMEDIES, Codes
 from ticketing.fields import FIELDS

@@ -9,8 +9,8 @@ from urllib.parse import parse_qsl
 
 from fastapi import Depends, Request
 
-from gateway.config import Site
 from gateway.i18n import Language
+from gateway.site import Site
 from gateway.store import Readable
 from gateway.web.daemon import Daemon, LiveFeed
 from gateway.web.door import Door, Visitor

@@ -17,9 +17,9 @@ from starlette.responses import StreamingResponse
 
 from devices.batch import describe
 from gateway.building import bound_rules, build_rules
-from gateway.config import Site, quantities
 from gateway.i18n import Language
 from gateway.outlook import last_forecast
+from gateway.site import Site, quantities
 from gateway.store import Series
 from gateway.web import story
 from gateway.web.daemon import DaemonAwayError, TooManyListenersError

@@ -18,8 +18,8 @@ from starlette.types import Scope
 
 from devices.batch import Reason
 from gateway import i18n
-from gateway.config import Site
 from gateway.i18n import Language
+from gateway.site import Site
 from gateway.wording import asset_name, class_name, number, person_name, signal_name, signal_unit, unit
 
 HERE = Path(__file__).parent

@@ -10,7 +10,7 @@ import uvicorn
 
 from gateway import logs
 from gateway.building import build_reader
-from gateway.config import Site
+from gateway.site import Site
 from gateway.web.app import create_app
 from gateway.web.daemon import Daemon
 from ticketing import Desk

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from gateway import i18n
-from gateway.config import Site
 from gateway.i18n import Language
+from gateway.site import Site
 from gateway.web.forms import choice_name
 from gateway.wording import (
     asset_name,

@@ -12,8 +12,8 @@ from xml.etree import ElementTree
 from pydantic import ValidationError
 
 from gateway.building import build_rules
-from gateway.config import Site, overrides, spans
 from gateway.dispatch import Dispatch
+from gateway.site import Site, overrides, spans
 from gateway.workbench.desk import trial_desk
 from rules import RuleError
 from rules.cases import Case, Moment, check

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 
-from gateway.config import Site
 from gateway.dispatch import Dispatch
 from gateway.evidence import Witness
 from gateway.sensors import Sensors
+from gateway.site import Site
 from gateway.tree import standing_above
 from rules import Rule
 from ticketing import Asset, Desk

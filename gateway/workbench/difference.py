@@ -11,7 +11,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from gateway.building import bound_rules, build_rules
-from gateway.config import Site
+from gateway.site import Site
 from gateway.stages import Steps
 from gateway.workbench.page import Grid
 from gateway.workbench.recorded import PastError

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from gateway.building import bound_rules, build_rules
-from gateway.config import Site, scoped, spans
+from gateway.site import Site, scoped, spans
 from rules import lint
 from rules.duration import nanoseconds
 

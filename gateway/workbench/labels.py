@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gateway.config import Site
+from gateway.site import Site
 from gateway.workbench.recorded import CsvPast, Past, PastError, moment
 from gateway.workbench.stretch import Stretch
 from rules.tradeoff import Fault

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import rules
-from gateway.config import Asset, AssetClass, Signal, Site, SiteSettings
+from gateway.site import Asset, AssetClass, Signal, Site, SiteSettings
 from gateway.workbench.labels import Lesson, record
 from gateway.workbench.page import Grid
 from gateway.workbench.recorded import HeldPast

@@ -10,7 +10,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from gateway.config import Site, overrides, spans
+from gateway.site import Site, overrides, spans
 from gateway.workbench.labels import Lesson
 from gateway.workbench.recorded import PastError
 from gateway.workbench.trial import pulse

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from devices.batch import SignalSet
-from gateway.config import Site
 from gateway.recording import RecordingError, read
+from gateway.site import Site
 from gateway.store import Readable
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from gateway.config import Site
 from gateway.i18n import Language, speaker
+from gateway.site import Site
 from gateway.wording import asset_with_id, signal_name
 from gateway.workbench import drawing
 from gateway.workbench.page import Grid, Page, Section

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gateway.building import bound_rules, build_reader
-from gateway.config import Site
 from gateway.history import HistorySettings
+from gateway.site import Site
 from gateway.workbench.recorded import CsvPast, HeldPast, Past, PastError, StoredPast, moment, recording
 from rules import Bound, Rule, RuleSettings
 

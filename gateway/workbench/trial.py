@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gateway.building import maintained
-from gateway.config import Site
+from gateway.site import Site
 from gateway.workbench.desk import trial_desk
 from gateway.workbench.recorded import Track
 from gateway.workbench.stretch import Stretch

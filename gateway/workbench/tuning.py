@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from gateway.config import Site, overrides
 from gateway.i18n import Language, speaker
+from gateway.site import Site, overrides
 from gateway.workbench import drawing
 from gateway.workbench.facts import quantities
 from gateway.workbench.labels import Lesson

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from gateway.config import Site, overrides, scoped
+from gateway.site import Site, overrides, scoped
 from gateway.workbench.labels import Lesson
 from gateway.workbench.page import Grid
 from gateway.workbench.question import Played, Question, bound_with, compared, outcome_of

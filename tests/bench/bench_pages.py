@@ -17,8 +17,9 @@ from starlette.testclient import TestClient
 
 from devices.batch import Batch, signal_set
 from gateway.building import maintained
-from gateway.config import Site, load_site
+from gateway.config import load_site
 from gateway.history import History
+from gateway.site import Site
 from gateway.spool import Entry
 from gateway.web.app import create_app
 from gateway.web.daemon import Daemon

@@ -17,9 +17,9 @@ from pathlib import Path
 import numpy as np
 
 from devices.batch import Batch, signal_set
-from gateway.config import Asset, AssetClass, Signal, Site, SiteSettings
 from gateway.history import History
 from gateway.history_reader import HistoryReader
+from gateway.site import Asset, AssetClass, Signal, Site, SiteSettings
 from gateway.spool import Entry
 from gateway.workbench.recorded import Past, StoredPast, Track
 from gateway.workbench.stretch import Stretch

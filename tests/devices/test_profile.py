@@ -17,7 +17,9 @@ from devices.plan import Cost, plan
 from devices.profile import SHIPPED, load, named, names
 from devices.register import Decoder
 from gateway.commands import app
-from gateway.config import UNITS, ConfigError, load_site
+from gateway.config import load_site
+from gateway.mistakes import ConfigError
+from gateway.site import UNITS
 from gateway.trial import _held, _number
 from simulators.image import Image, encode
 

@@ -28,7 +28,8 @@ from devices.mqtt_topics import Reading, Topics
 from devices.register import Block, Register, compile_decoder
 from devices.sparkplug_node import SparkplugDevice, SparkplugTopics
 from devices.wire import GarbledError
-from gateway.config import ConfigError, load_site
+from gateway.config import load_site
+from gateway.mistakes import ConfigError
 from rules.grammar import ExpressionError, parse
 
 SITE = Path(__file__).with_name("site")

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from gateway.children import Child, free_port
-from gateway.config import Site, load_site
+from gateway.config import load_site
 from gateway.control import ask
+from gateway.site import Site
 from ticketing import Desk, Order
 
 PATIENCE = 60.0  # s

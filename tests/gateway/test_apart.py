@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from gateway.apart import apart
-from gateway.config import ConfigError, load_site
+from gateway.config import load_site
+from gateway.mistakes import ConfigError
 
 
 def test_a_site_that_a_child_read_is_the_same_site() -> None:

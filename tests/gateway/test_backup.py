@@ -17,7 +17,8 @@ from typer.testing import CliRunner, Result
 
 from gateway import anchoring, backup
 from gateway.commands import app
-from gateway.config import Site, load_site
+from gateway.config import load_site
+from gateway.site import Site
 from gateway.supervisor import AlreadyRunningError, StateLock
 from gateway.web import serve
 from tests.ticketing.scene import ASSETS, LEAD, T0, TECHNICIAN

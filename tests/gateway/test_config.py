@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies
 
-from gateway.config import ConfigError, load_site
+from gateway.config import load_site
+from gateway.mistakes import ConfigError
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "demo"
 

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from devices.batch import Batch
-from gateway.config import Site, load_site
+from gateway.config import load_site
 from gateway.heartbeat import PULSE, beat, pulse, started
+from gateway.site import Site
 from tests.gateway.test_pipeline import FILES, T0, S, outcome, run, trace
 from ticketing import Desk
 

@@ -28,10 +28,11 @@ from gateway.building import (
     sensor_slots,
 )
 from gateway.commands import app
-from gateway.config import Site, load_site
+from gateway.config import load_site
 from gateway.control import ControlServer
 from gateway.evidence import Witness
 from gateway.history import History
+from gateway.site import Site
 from gateway.spool import Entry
 from models.register import Standing
 

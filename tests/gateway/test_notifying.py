@@ -15,11 +15,13 @@ import pytest
 
 from gateway.building import maintained
 from gateway.channels import ChannelSettings, policy_of
-from gateway.config import ConfigError, Site, load_site
+from gateway.config import load_site
+from gateway.mistakes import ConfigError
 from gateway.notices import Notice, signature
 from gateway.notifying import TAKEN, Notifier
 from gateway.outbound import OutboundError
 from gateway.register import introduce
+from gateway.site import Site
 from hatch_build import compile_catalogs
 from tests.gateway.sinks import Mails, Requests, http_server, mail_server
 from tests.ticketing.scene import T0, raised

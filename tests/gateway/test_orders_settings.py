@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from gateway.channels import policy_of
-from gateway.config import ConfigError, load_site
+from gateway.config import load_site
+from gateway.mistakes import ConfigError
 from ticketing import Policy
 from ticketing.records import DAY, HOUR, MINUTE
 

@@ -14,7 +14,8 @@ import pytest
 from devices.batch import describe
 from devices.source import DeviceStatus, SourceStatus, Tally
 from gateway import own
-from gateway.config import ConfigError, load_site
+from gateway.config import load_site
+from gateway.mistakes import ConfigError
 from gateway.own import OwnSignals
 from tests.gateway.running import Running
 

@@ -16,12 +16,13 @@ import pytest
 from devices.batch import GOOD, Batch, Reason, bad, signal_set
 from gateway import failpoints
 from gateway.building import build_panel, build_rules, build_sensors, maintained
-from gateway.config import Site, load_site
+from gateway.config import load_site
 from gateway.dispatch import Dispatch
 from gateway.evidence import Witness
 from gateway.history import History
 from gateway.intake import Intake
 from gateway.pipeline import Pipeline
+from gateway.site import Site
 from gateway.spool import Spool
 from gateway.tree import standing_above
 from ticketing import Desk, Evidence, Order, StorageError, Tx

@@ -16,9 +16,10 @@ from typer.testing import CliRunner
 
 from gateway import recording
 from gateway.commands import app
-from gateway.config import Site, load_site
+from gateway.config import load_site
 from gateway.recording import RecordingError
 from gateway.replaying import replay
+from gateway.site import Site
 from gateway.spool import Entry
 from gateway.spool_log import SpoolLog
 from tests.gateway.running import Running

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from gateway import relaying
-from gateway.config import Site, load_site
+from gateway.config import load_site
 from gateway.relaying import Relay
+from gateway.site import Site
 from tests.ticketing.scene import T0, raised
 from ticketing import Actor, Branch, Desk, FieldError, OrderPolicy, RuleStep, TicketingError
 

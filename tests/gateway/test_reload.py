@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 
 from gateway import reload
-from gateway.config import Site, load_site
+from gateway.config import load_site
 from gateway.failpoints import VARIABLE
 from gateway.ledger_file import statements
 from gateway.reload import difference, taken_up_at
+from gateway.site import Site
 from tests.gateway.running import DEVICE, Running
 
 SECOND_LINE = """

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from devices.batch import GOOD, Batch
-from gateway.config import Site, load_site
+from gateway.config import load_site
 from gateway.reorder import Reorder
+from gateway.site import Site
 from gateway.spool import Entry
 from tests.gateway.test_heartbeat import SILENT, pulses, together
 from tests.gateway.test_pipeline import FILES, PLC, T0, S, outcome, run, trace

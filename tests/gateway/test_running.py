@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 
 from gateway.building import build_panel, build_rules, judged_by, maintained
-from gateway.config import ConfigError, Site, load_site
+from gateway.config import load_site
 from gateway.dispatch import Dispatch
+from gateway.mistakes import ConfigError
+from gateway.site import Site
 from gateway.workbench.desk import trial_desk
 from rules import Panel
 from tests.ticketing.scene import LEAD, TECHNICIAN

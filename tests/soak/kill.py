@@ -26,10 +26,11 @@ from numpy.typing import NDArray
 
 from devices.batch import BAD, Batch, SignalSet
 from gateway.building import build_panel, build_rules, build_sensors, build_store, maintained
-from gateway.config import Site, load_site
+from gateway.config import load_site
 from gateway.dispatch import Dispatch
 from gateway.evidence import Witness
 from gateway.heartbeat import PULSE, started
+from gateway.site import Site
 from gateway.spool import Entry
 from gateway.spool_log import SpoolLog
 from gateway.store import Store

@@ -17,10 +17,11 @@ from pathlib import Path
 import numpy as np
 
 from gateway.building import build_panel, build_rules, maintained
-from gateway.config import Site, load_site
+from gateway.config import load_site
 from gateway.dispatch import Dispatch
 from gateway.evidence import Witness
 from gateway.sensors import Sensors
+from gateway.site import Site
 from ticketing import Channel, Desk, Policy
 
 S = 1_000_000_000

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from gateway.config import ConfigError, load_site
+from gateway.config import load_site
+from gateway.mistakes import ConfigError
 from gateway.register import Register, introduce
 from ticketing import Actor, Desk, people
 from ticketing import Person as Kept

@@ -13,8 +13,9 @@ import uvicorn
 from fastapi import FastAPI
 from starlette.testclient import TestClient
 
-from gateway.config import Site, load_site
+from gateway.config import load_site
 from gateway.history import History
+from gateway.site import Site
 from gateway.web.app import create_app, furnished
 from gateway.web.daemon import Daemon
 from hatch_build import build_assets, compile_catalogs

@@ -15,10 +15,10 @@ import numpy as np
 from devices.batch import BAD, Batch, Reason, signal_set
 from devices.source import DeviceStatus, SourceStatus, Tally
 from gateway.building import maintained
-from gateway.config import Site
 from gateway.control import ControlServer
 from gateway.health import report
 from gateway.history import History
+from gateway.site import Site
 from gateway.spool import Entry
 from ticketing import Actor, Desk, OrderPolicy, RaisedAlarm
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from starlette.testclient import TestClient
 
 from gateway.building import build_rules
-from gateway.config import Site
+from gateway.site import Site
 from tests.web.scene import now_ms
 from ticketing import Actor, Desk, RuleStep
 

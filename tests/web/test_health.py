@@ -8,7 +8,7 @@ from pathlib import Path
 from fastapi import FastAPI
 from starlette.testclient import TestClient
 
-from gateway.config import Site
+from gateway.site import Site
 from gateway.web.door import Door
 from tests.web.scene import FakePlant, health
 from ticketing import Desk

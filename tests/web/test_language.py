@@ -17,7 +17,7 @@ from starlette.testclient import TestClient
 from devices.batch import Reason
 from devices.kinds import KINDS
 from gateway import i18n
-from gateway.config import Site
+from gateway.site import Site
 from rules.functions import FUNCTIONS
 from ticketing import FIELDS, MOVES, Desk, State
 from ticketing.printing.layout import SHOWN
@@ -56,7 +56,17 @@ def codes() -> Iterator[tuple[str, str]]:
     plain = {
         "state": [state.value for state in State],
         "move": [move for move in MOVES if move not in {"recur", "auto_close", "self_cleared", "escalate"}],
-        "event": ["open", "occurrence", "severity_raised", "signal_normal", "task_added", "verified", "frozen", "thawed", *MOVES],
+        "event": [
+            "open",
+            "occurrence",
+            "severity_raised",
+            "signal_normal",
+            "task_added",
+            "verified",
+            "frozen",
+            "thawed",
+            *MOVES,
+        ],
         "field": [*FIELDS, *SHOWN],
         "quality": [reason.name.lower() for reason in Reason],
         "wire": list(KINDS),

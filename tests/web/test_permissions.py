@@ -14,8 +14,8 @@ from sqlalchemy import text
 from starlette.testclient import TestClient
 
 from gateway.building import maintained
-from gateway.config import Site
 from gateway.history import History
+from gateway.site import Site
 from gateway.web import daemon as web_daemon
 from gateway.web.app import create_app, furnished
 from gateway.web.daemon import Daemon

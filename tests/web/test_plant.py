@@ -14,8 +14,8 @@ from fastapi import FastAPI
 from starlette.testclient import TestClient
 
 from devices.batch import Batch, signal_set
-from gateway.config import Site
 from gateway.history import History
+from gateway.site import Site
 from gateway.spool import Entry
 from gateway.web.app import create_app, furnished
 from gateway.web.daemon import Daemon, LiveFeed, Mailbox
@@ -70,7 +70,11 @@ def test_a_signal_with_remaining_life_brings_its_forecast(
         living, desk, history, Daemon(tmp_path / "control.sock"), lambda: now + 1000
     )
     with TestClient(pages, base_url="http://localhost") as client:
-        query: dict[str, Any] = {"signal": ["pump-1/vib_rms", "fan-1/flow"], "start": now - 60_000, "end": now + 60_000}
+        query: dict[str, Any] = {
+            "signal": ["pump-1/vib_rms", "fan-1/flow"],
+            "start": now - 60_000,
+            "end": now + 60_000,
+        }
         vibration, flow = client.get("/api/series", params=query).json()["series"]
         assert vibration["forecast"] == {
             "time": now,

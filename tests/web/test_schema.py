@@ -20,8 +20,8 @@ from hypothesis import strategies as st
 from schemathesis import Case, GenerationMode
 from schemathesis.specs.openapi import checks
 
-from gateway.config import Site
 from gateway.history import History
+from gateway.site import Site
 from gateway.web import daemon as web_daemon
 from gateway.web.app import create_app
 from gateway.web.daemon import Daemon

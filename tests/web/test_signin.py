@@ -14,8 +14,8 @@ from fastapi import FastAPI
 from pydantic import ValidationError
 from starlette.testclient import TestClient
 
-from gateway.config import Site
 from gateway.history import History
+from gateway.site import Site
 from gateway.web.app import create_app, furnished
 from gateway.web.daemon import Daemon
 from gateway.web.settings import WebSettings
