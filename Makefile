@@ -40,7 +40,7 @@ demo: setup  ## a simulated plant, one injected bearing fault, one work order in
 
 test: setup-dev  ## install real servers where allowed, then run all tests
 	@PYTHON=$(BIN)/python .ci/parts
-	@$(BIN)/pytest -n auto --dist loadfile
+	@$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder
 
 bench: setup-dev  ## the whole daemon against its bars (bench-flat-out, -500-devices, -2000-devices, -latency, -store-away, -store-share: one of them)
 	@$(BIN)/python -m tests.bench.bench_gateway

@@ -166,6 +166,7 @@ class Line:
         """Account for the slot, and let the hall have its batch if it is worth a report."""
         tally, poll = slots.member.tally, slots.poll
         now, wall = self._clock.now(), self._clock.wall()
+        tally.expected += 1  # only now: a slot that is cut short when we stop was never accounted for
         if reading is None:
             time, values, quality = wall, *self._lost(len(poll.signals.names))
         else:

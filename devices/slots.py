@@ -55,7 +55,7 @@ class Slots:
         self.due = self.origin + self.n * self.poll.period
 
     def take(self, now: float) -> None:
-        """Account for the slot that is due, and for those that went by while the line was busy."""
+        """Take the slot that is due, and account for those that went by while the line was busy."""
         tally = self.member.tally
         self.taken = now
         late = now - self.due
@@ -65,7 +65,6 @@ class Slots:
             tally.expected += missed
             tally.skip("late", missed)
             late = now - self.due
-        tally.expected += 1
         tally.worst_lateness = max(tally.worst_lateness, late)
 
     def measure(self, reading: Reading, middle: float) -> None:

@@ -65,7 +65,8 @@ def reading(path: Path, *, finished: bool = False) -> Connection:
     address = f"{path.absolute().as_uri()}?{mode}"
     connection = _connect(address, uri=True, isolation_level=None, check_same_thread=False)
     connection.execute("PRAGMA busy_timeout = 5000")
-    connection.execute(_CACHE)
+    with suppress(DatabaseError):  # it looks into the file: damage is found by who reads there
+        connection.execute(_CACHE)
     connection.execute("PRAGMA query_only = ON")
     return connection
 
