@@ -24,23 +24,16 @@ def png(svg: str, caption: str) -> bytes:
     """The drawing on white under its caption, in the first of ``FONTS`` that is installed."""
     import typst
 
-    fonts = typst.Fonts()
-    known = set(fonts.families())
+    known = set(typst.Fonts().families())
     font = next(name for name in FONTS if name in known)  # the last is Typst's own
-    inputs = {
-        "caption": caption,
-        "font": font,
-        "svg": svg.replace("<svg ", f'<svg font-family="{font}" ', 1),
-    }
-    made = typst.compile(_PAPER.encode(), format="png", ppi=PPI, font_paths=fonts, sys_inputs=inputs)
-    assert isinstance(made, bytes)  # one page
-    return made
+    drawing = svg.replace("<svg ", f'<svg font-family="{font}" ', 1)
+    return typeset(_PAPER, caption=caption, font=font, svg=drawing)
 
 
-def typeset(text: str) -> bytes:
-    """A page of Typst markup as PNG."""
+def typeset(text: str, **inputs: str) -> bytes:
+    """A page of Typst markup as PNG; the markup finds ``inputs`` in ``sys.inputs``."""
     import typst
 
-    made = typst.compile(text.encode(), format="png", ppi=PPI)
+    made = typst.compile(text.encode(), format="png", ppi=PPI, sys_inputs=inputs)
     assert isinstance(made, bytes)  # one page
     return made

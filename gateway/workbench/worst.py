@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from gateway.site import Site, overrides, scoped
@@ -248,8 +248,10 @@ def as_json(found: Proposal) -> dict[str, Any]:
 
 
 def _plain(outcome: Outcome) -> dict[str, Any]:
-    figures = asdict(outcome)
-    delays = figures.pop("delays")
+    kept = len(outcome.delays)
     return {
-        "needless": outcome.false_alarms, "swings": outcome.swings, "kept": len(delays), "missed": outcome.missed,
-    }  # fmt: skip
+        "needless": outcome.false_alarms,
+        "swings": outcome.swings,
+        "kept": kept,
+        "missed": outcome.missed,
+    }
